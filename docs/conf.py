@@ -1,0 +1,20 @@
+"""How Sphinx builds the documentation; it needs no network."""
+
+from __future__ import annotations
+
+import apscheduler
+
+project = "apscheduler"
+author = "The apscheduler maintainers"
+copyright = author
+release = apscheduler.release
+version = apscheduler.version
+
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["_build", "newsfragments"]
+
+html_theme = "furo"
+html_title = f"{project} {version}"
+
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
