@@ -1,0 +1,3 @@
+"""Triggers: when a job runs."""
+
+from __future__ import annotations

@@ -1,0 +1,149 @@
+"""What every trigger is: a rule that names the next time to run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from apscheduler._time import UTC, is_later
+
+
+class BaseTrigger(ABC):
+    """A schedule. Only :meth:`get_next_fire_time` has to be written; the rest have defaults.
+
+    All times are aware datetimes. A trigger hands out strictly increasing instants, each by a
+    local time that exists in its zone.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Return the next time to run, or None if there is none.
+
+        :param previous_fire_time: the time this method returned before, None the first time
+        :param now: the current time
+        """
+
+    def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
+        """Return the first time to run later than ``after``, on the trigger's own grid.
+
+        The scheduler asks this instead of :meth:`get_next_fire_time` when a job is added, resumed
+        or rescheduled; combining triggers ask it of their parts.
+
+        :param after: None for the first time of a schedule that begins at ``now``
+        :param now: the current time
+        """
+        return self.get_next_fire_time(after, after or now)
+
+    def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
+        """Return the last time to run that is not later than ``now``.
+
+        This is how a late job catches up with one run. The default steps through the missed
+        times; a trigger that can name the last one directly should.
+
+        :param previous_fire_time: a time to run that has come (at most ``now``); it is the answer
+            when none follows up to ``now``
+        :param now: the current time
+        """
+        last = previous_fire_time
+        following = self._following(last)
+        while following is not None and not is_later(following, now):
+            last = following
+            following = self._following(last)
+
+        return last
+
+    def iter_fire_times(self, start: datetime, end: datetime | None = None) -> Iterator[datetime]:
+        """Iterate over the times to run from ``start`` on, for previews.
+
+        :param start: times before it are left out (it need not be a time to run itself)
+        :param end: the last time that may come out; None for no end
+        """
+        fire_time = self.get_first_fire_time(None, start)
+        while fire_time is not None and not (end is not None and is_later(fire_time, end)):
+            if not is_later(start, fire_time):
+                yield fire_time
+            fire_time = self._following(fire_time)
+
+    def start_from(self, now: datetime) -> None:  # noqa: B027 - an honest default
+        """Count from ``now`` where the trigger was built without a start of its own.
+
+        Schedulers whose clock is not the wall clock call this when a job is added.
+        """
+
+    def is_same_schedule(self, other: object) -> bool:
+        """Tell whether another trigger defines the same schedule.
+
+        A job that is added again with the same schedule keeps its next run time. The default
+        compares the class and the state.
+        """
+        return type(self) is type(other) and self.__reduce_ex__(2) == other.__reduce_ex__(2)
+
+    def _apply_jitter(
+        self, next_fire_time: datetime | None, jitter: float | None, now: datetime
+    ) -> datetime | None:
+        """Return the time moved later by 0 to ``jitter`` seconds, chosen at random."""
+        if next_fire_time is None or not jitter:
+            return next_fire_time
+
+        from random import uniform  # slow to import, and most programs have no jitter
+
+        tz = next_fire_time.tzinfo
+        delay = timedelta(seconds=uniform(0, jitter))
+        return (next_fire_time.astimezone(UTC) + delay).astimezone(tz)
+
+    def _jittered(
+        self, fire_time: datetime, jitter: float, end: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Return the time with its jitter applied, not moved past the end."""
+        moved = self._apply_jitter(fire_time, jitter, now)
+        if moved is None or end is None or not is_later(moved, end):
+            return moved
+
+        return end.astimezone(fire_time.tzinfo)
+
+    def _following(self, fire_time: datetime) -> datetime | None:
+        """Return the next time to run after one; None also if the trigger does not move on."""
+        following = self.get_next_fire_time(fire_time, fire_time)
+        moves_on = following is not None and is_later(following, fire_time)
+
+        return following if moves_on else None
+
+
+def check_version(trigger: BaseTrigger, state: Any, newest: int) -> dict[str, Any]:
+    """Return a stored state as a dict; refuse one that a newer release wrote."""
+    if isinstance(state, tuple):  # release 3.0 stored (None, state)
+        state = state[1]
+    if state.get("version", 1) > newest:
+        raise ValueError(
+            f"Got serialized data for version {state['version']} of {type(trigger).__name__}, "
+            f"but only versions up to {newest} can be handled"
+        )
+
+    return cast("dict[str, Any]", state)
+
+
+# Whether the start was given by the user (None: the state does not tell), and the start.
+Start = tuple[bool | None, datetime]
+
+
+def same_start(first: Start, second: Start) -> bool:
+    """Tell whether two triggers start alike: both when they were made, or at the same instant."""
+    if first[0] is not None and second[0] is not None and first[0] is not second[0]:
+        return False
+
+    made_alike = first[0] is False or second[0] is False
+    return made_alike or same_instant(first[1], second[1])
+
+
+def same_instant(first: datetime | None, second: datetime | None) -> bool:
+    """Tell whether two dates, either of which may be missing, are the same instant."""
+    if first is None or second is None:
+        return first is second
+
+    return first.astimezone(UTC) == second.astimezone(UTC)

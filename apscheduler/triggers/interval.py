@@ -1,0 +1,176 @@
+"""Run at fixed intervals of real time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from apscheduler._time import (
+    UTC,
+    astimezone,
+    choose_timezone,
+    convert_to_datetime,
+    datetime_repr,
+    datetime_utc_add,
+    is_later,
+    timezone_repr,
+)
+from apscheduler.triggers.base import BaseTrigger, check_version, same_instant, same_start
+
+ZERO = timedelta()
+
+
+class IntervalTrigger(BaseTrigger):
+    """Run at the instants ``start_date + k * interval`` for k = 0, 1, 2, ...
+
+    Intervals are real time: "every 24 hours" moves by an hour on the wall when the clocks change
+    (CalendarIntervalTrigger does not). All lengths add up; fractions are allowed, negative ones
+    are refused, and zero means one second.
+
+    :param start_date: the first time to run; None for one interval after the trigger is made
+    :param end_date: the last time that may be run at (inclusive); None for no end
+    :param timezone: zone or its name, for dates without one and for the times handed out; None
+        for the zone of start_date or end_date, else the computer's
+    :param jitter: seconds by which each run may come later, chosen at random for each; None for 0
+    :raises ValueError: the interval is negative
+    """
+
+    __slots__ = ("_given", "end_date", "interval", "jitter", "start_date", "timezone")
+
+    start_date: datetime
+    end_date: datetime | None
+    interval: timedelta
+    jitter: float | None
+    timezone: tzinfo
+    _given: bool | None  # whether start_date was; None: read from a state that does not tell
+
+    def __init__(
+        self,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        start_date: Any = None,
+        end_date: Any = None,
+        timezone: str | tzinfo | None = None,
+        jitter: float | None = None,
+    ) -> None:
+        self.interval = _positive(
+            timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+        )
+        self.timezone = choose_timezone(timezone, start_date, end_date)
+        self.jitter = jitter
+        self.end_date = convert_to_datetime(end_date, self.timezone, "end_date")
+        start = convert_to_datetime(start_date, self.timezone, "start_date")
+        self._given = start is not None
+        self.start_date = start or datetime_utc_add(datetime.now(self.timezone), self.interval)
+
+    @property
+    def interval_length(self) -> float:
+        """The interval in seconds."""
+        return self.interval.total_seconds()
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Return the first instant of the grid after the previous time, else from ``now`` on."""
+        if previous_fire_time is None:
+            steps = -(self._since_start(now) // -self.interval)
+        else:
+            steps = self._since_start(previous_fire_time) // self.interval + 1
+
+        fire_time = self._at(max(steps, 0))
+        if fire_time is None or not self.jitter:
+            return fire_time
+
+        return self._jittered(fire_time, self.jitter, self.end_date, now)
+
+    def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
+        """Return the last instant of the grid that is not later than ``now``."""
+        limit = now if self.end_date is None or is_later(self.end_date, now) else self.end_date
+        steps = self._since_start(limit) // self.interval
+        last = self._at(steps) if steps >= 0 else None
+        moved_on = last is not None and is_later(last, previous_fire_time)
+
+        return last if last is not None and moved_on else previous_fire_time
+
+    def _since_start(self, instant: datetime) -> timedelta:
+        return instant.astimezone(UTC) - self.start_date.astimezone(UTC)
+
+    def _at(self, steps: int) -> datetime | None:
+        """Return one instant of the grid, or None if it lies beyond the end (or the calendar)."""
+        try:
+            instant = self.start_date.astimezone(UTC) + steps * self.interval
+        except OverflowError:
+            return None
+
+        if self.end_date is not None and instant > self.end_date:
+            return None
+        if not steps and self.start_date.tzinfo is self.timezone:
+            return self.start_date
+
+        return instant.astimezone(self.timezone)
+
+    def start_from(self, now: datetime) -> None:
+        """Begin one interval after ``now`` if no start date was given."""
+        if self._given is False:
+            self.start_date = datetime_utc_add(now.astimezone(self.timezone), self.interval)
+
+    def is_same_schedule(self, other: object) -> bool:
+        """Tell whether both define the same grid; without a start date it is the interval only."""
+        return (
+            type(other) is type(self)
+            and (self.interval, self.timezone, self.jitter)
+            == (other.interval, other.timezone, other.jitter)
+            and same_instant(self.end_date, other.end_date)
+            and same_start((self._given, self.start_date), (other._given, other.start_date))
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "version": 2,
+            "timezone": self.timezone,
+            "start_date": self.start_date,
+            "end_date": self.end_date,
+            "interval": self.interval,
+            "jitter": self.jitter,
+            "start_given": self._given,
+        }
+
+    def __setstate__(self, state: Any) -> None:
+        state = check_version(self, state, 2)
+        self.timezone = astimezone(state["timezone"])
+        self.interval = state["interval"]
+        self.jitter = state.get("jitter")
+        self.end_date = convert_to_datetime(state["end_date"], self.timezone, "end_date")
+        start = convert_to_datetime(state["start_date"], self.timezone, "start_date")
+        assert start is not None, "every version stored a start date"
+        self.start_date = start
+        self._given = state.get("start_given")
+
+    def __str__(self) -> str:
+        return f"interval[{self.interval}]"
+
+    def __repr__(self) -> str:
+        options = [
+            f"interval={self.interval!r}",
+            f"start_date='{datetime_repr(self.start_date)}'",
+        ]
+        if self.end_date:
+            options.append(f"end_date='{datetime_repr(self.end_date)}'")
+        if self.jitter:
+            options.append(f"jitter={self.jitter}")
+
+        options.append(f"timezone='{timezone_repr(self.timezone)}'")
+        return f"<{type(self).__name__} ({', '.join(options)})>"
+
+
+def _positive(interval: timedelta) -> timedelta:
+    if interval < ZERO:
+        raise ValueError(
+            f"The interval must not be negative, but weeks, days, hours, minutes and seconds "
+            f"add up to {interval.total_seconds():g} seconds"
+        )
+
+    return interval or timedelta(seconds=1)
