@@ -213,6 +213,16 @@ def in_zone(instant: datetime, tz: tzinfo) -> datetime:
     return instant if unchanged else named
 
 
+def exists(dt: datetime) -> bool:
+    """Tell whether an aware datetime names a time that its zone's clocks show."""
+    offset = dt.utcoffset()
+    # In a gap and in a repeated hour only, the two folds have different offsets (PEP 495).
+    if offset == dt.replace(fold=1 - dt.fold).utcoffset():
+        return True
+
+    return dt.astimezone(UTC).astimezone(dt.tzinfo).utcoffset() == offset
+
+
 def is_later(first: datetime, second: datetime) -> bool:
     """Tell whether one instant is later than another.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
-from apscheduler._time import UTC, is_later
+from .._time import UTC, is_later
 
 
 class BaseTrigger(ABC):
@@ -129,21 +129,23 @@ def check_version(trigger: BaseTrigger, state: Any, newest: int) -> dict[str, An
 
 
 # Whether the start was given by the user (None: the state does not tell), and the start.
-Start = tuple[bool | None, datetime]
+Start = tuple["bool | None", "date"]
 
 
 def same_start(first: Start, second: Start) -> bool:
-    """Tell whether two triggers start alike: both when they were made, or at the same instant."""
-    if first[0] is not None and second[0] is not None and first[0] is not second[0]:
+    """Tell whether two triggers start alike: both when they were made, or at the same time."""
+    given, other_given = first[0], second[0]
+    if given is not None and other_given is not None and given is not other_given:
         return False
 
-    made_alike = first[0] is False or second[0] is False
-    return made_alike or same_instant(first[1], second[1])
+    both_left_out = given is False or other_given is False
+    return both_left_out or same_time(first[1], second[1])
 
 
-def same_instant(first: datetime | None, second: datetime | None) -> bool:
-    """Tell whether two dates, either of which may be missing, are the same instant."""
-    if first is None or second is None:
-        return first is second
+def same_time(first: date | None, second: date | None) -> bool:
+    """Tell whether two dates, either of which may be missing, are the same date or instant."""
+    if isinstance(first, datetime) and isinstance(second, datetime):
+        # As instants: times in a repeated hour are unequal to any of another zone.
+        return first.astimezone(UTC) == second.astimezone(UTC)
 
-    return first.astimezone(UTC) == second.astimezone(UTC)
+    return first == second

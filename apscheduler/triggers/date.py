@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Any
 
-from apscheduler._time import (
-    astimezone,
+from .._time import (
     choose_timezone,
     convert_to_datetime,
     datetime_repr,
     is_later,
 )
-from apscheduler.triggers.base import BaseTrigger, check_version, same_start
+from .base import BaseTrigger, check_version, same_start
 
 
 class DateTrigger(BaseTrigger):
@@ -28,7 +27,7 @@ class DateTrigger(BaseTrigger):
     _given: bool | None  # None: read from a state that does not tell
 
     def __init__(self, run_date: Any = None, timezone: str | tzinfo | None = None) -> None:
-        zone = astimezone(timezone) or choose_timezone(None, run_date)
+        zone = choose_timezone(timezone, run_date)
         given = convert_to_datetime(run_date, zone, "run_date")
         self.run_date = datetime.now(zone) if given is None else given
         self._given = given is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from apscheduler._time import (
+from .._time import (
     UTC,
     astimezone,
     choose_timezone,
@@ -15,7 +15,7 @@ from apscheduler._time import (
     is_later,
     timezone_repr,
 )
-from apscheduler.triggers.base import BaseTrigger, check_version, same_instant, same_start
+from .base import BaseTrigger, check_version, same_start, same_time
 
 ZERO = timedelta()
 
@@ -123,7 +123,7 @@ class IntervalTrigger(BaseTrigger):
             type(other) is type(self)
             and (self.interval, self.timezone, self.jitter)
             == (other.interval, other.timezone, other.jitter)
-            and same_instant(self.end_date, other.end_date)
+            and same_time(self.end_date, other.end_date)
             and same_start((self._given, self.start_date), (other._given, other.start_date))
         )
 

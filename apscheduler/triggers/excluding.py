@@ -1,0 +1,206 @@
+"""A trigger without the times that fall on given dates or into daily windows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Sized
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Any, cast
+
+from .._time import UTC, asdate, is_later, localize
+from .base import BaseTrigger, check_version
+from .combining import dump_trigger, load_trigger
+
+DAY = timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
+MAX_EXCLUSIONS = 10_000  # one after the other, such as 27 years in which no day is left
+
+Window = tuple[time, time]
+
+logger = logging.getLogger(__name__)
+
+
+class ExcludingTrigger(BaseTrigger):
+    """Run when another trigger would, but not on some dates and not at some times of day.
+
+    Dates and times of day are read in the zone of the times that the other trigger hands out.
+
+    :param trigger: the other trigger
+    :param dates: dates to skip: anything that tells whether a date is in it, such as a set or a
+        calendar from the package ``holidays``, or an iterable of dates or "YYYY-MM-DD"
+    :param between: daily windows to skip, as pairs of times of day or "HH:MM[:SS]": one pair, or
+        an iterable of pairs. The first time is in the window, the second one is not; a window
+        whose second time is not later than the first reaches over midnight
+    :raises TypeError: no trigger, or a time of day of another type
+    :raises ValueError: a string that is no date or no time of day
+    """
+
+    __slots__ = ("between", "dates", "trigger")
+
+    trigger: BaseTrigger
+    dates: Container[Any]
+    between: tuple[Window, ...]
+
+    def __init__(self, trigger: BaseTrigger, dates: Any = (), between: Any = ()) -> None:
+        if not isinstance(trigger, BaseTrigger):
+            raise TypeError(f"Only a trigger can have exclusions, not {trigger!r}")
+
+        self.trigger = trigger
+        self.dates = _container_of_dates(dates)
+        self.between = _windows(between)
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Return the other trigger's next time that is not excluded."""
+        return self._skip(self.trigger.get_next_fire_time(previous_fire_time, now), now)
+
+    def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
+        """Return the other trigger's first time later than ``after`` that is not excluded."""
+        return self._skip(self.trigger.get_first_fire_time(after, now), now)
+
+    def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
+        """Return the other trigger's last time up to ``now`` that is not excluded."""
+        last = self.trigger.get_last_fire_time(previous_fire_time, now)
+        while is_later(last, previous_fire_time):
+            exclusion = self._exclusion(last)
+            if exclusion is None:
+                return last
+
+            limit = _earlier(last, exclusion[0]) - MICROSECOND
+            last = self.trigger.get_last_fire_time(previous_fire_time, limit)
+
+        return previous_fire_time
+
+    def _skip(self, fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Return the time, or the first one after it that is not excluded."""
+        for _ in range(MAX_EXCLUSIONS):
+            exclusion = None if fire_time is None else self._exclusion(fire_time)
+            if fire_time is None or exclusion is None:
+                return fire_time
+
+            limit = _later(fire_time, exclusion[1])
+            fire_time = self.trigger.get_first_fire_time(limit, now)
+
+        logger.warning(
+            "%s excludes %d times on end, so it is taken to have ended", self, MAX_EXCLUSIONS
+        )
+        return None
+
+    def _exclusion(self, fire_time: datetime) -> tuple[datetime, datetime] | None:
+        """Return the wall-clock times from and to which a time is excluded, or None if it is not."""
+        day, time_of_day = fire_time.date(), fire_time.time()
+        if day in self.dates:
+            midnight = datetime.combine(day, time())
+            return midnight, midnight + DAY
+
+        for start, end in self.between:
+            first, last = datetime.combine(day, start), datetime.combine(day, end)
+            if start < end:
+                if start <= time_of_day < end:
+                    return first, last
+            elif time_of_day >= start:
+                return first, last + DAY
+            elif time_of_day < end:
+                return first - DAY, last
+
+        return None
+
+    def start_from(self, now: datetime) -> None:
+        """Let the other trigger count from ``now`` if it was built without a start of its own."""
+        self.trigger.start_from(now)
+
+    def is_same_schedule(self, other: object) -> bool:
+        """Tell whether both exclude the same from the same schedule."""
+        return (
+            type(other) is type(self)
+            and self.trigger.is_same_schedule(other.trigger)
+            and (self.dates, self.between) == (other.dates, other.between)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "trigger": dump_trigger(self.trigger),
+            "dates": self.dates,
+            "between": self.between,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = check_version(self, state, 1)
+        self.trigger = load_trigger(*state["trigger"])
+        self.dates = state["dates"]
+        self.between = state["between"]
+
+    def __str__(self) -> str:
+        return f"excluding[{self.trigger}{self._exclusions()}]"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self.trigger!r}{self._exclusions()})>"
+
+    def _exclusions(self) -> str:
+        windows = "".join(f", between {start} and {end}" for start, end in self.between)
+        # Calendars of holidays are too long to show.
+        count = f"{len(self.dates)} " if isinstance(self.dates, Sized) else ""
+        return (f", {count}dates" if self.dates else "") + windows
+
+
+def _later(fire_time: datetime, end: datetime) -> datetime:
+    """Return the instant after which an exclusion has ended that a time falls into."""
+    # The end may come twice, when clocks go back: it is the one that lies ahead.
+    for fold in (0, 1):
+        resumed = localize(end.replace(fold=fold), cast("tzinfo", fire_time.tzinfo))
+        if is_later(resumed, fire_time):
+            return resumed.astimezone(UTC) - MICROSECOND
+
+    return fire_time
+
+
+def _earlier(fire_time: datetime, start: datetime) -> datetime:
+    """Return an instant from which on up to a time all is excluded: the start, if it is sure."""
+    # After clocks were put back, times before the change may be later in the day, and allowed.
+    instant = localize(start, cast("tzinfo", fire_time.tzinfo))
+    certain = not fire_time.fold and is_later(fire_time, instant)
+
+    return (instant if certain else fire_time).astimezone(UTC)
+
+
+def _container_of_dates(dates: Any) -> Container[Any]:
+    if isinstance(dates, (str, date)):
+        raise TypeError(f"dates must be a container or an iterable of dates, not {dates!r}")
+    # Calendars that compute their dates when asked are kept as they are.
+    if isinstance(dates, Container) and not isinstance(dates, (list, tuple, set, frozenset)):
+        return dates
+
+    return frozenset(map(asdate, dates))
+
+
+def _windows(between: Any) -> tuple[Window, ...]:
+    windows = list(between)
+    if len(windows) == 2 and all(isinstance(item, (str, time)) for item in windows):
+        windows = [windows]
+
+    return tuple(_window(*window) for window in windows)
+
+
+def _window(start: Any, end: Any) -> Window:
+    first, last = _time_of_day(start), _time_of_day(end)
+    if first == last:
+        raise ValueError(
+            f"A window from {first} to {last} would leave no time at all -- "
+            f"give two different times of day"
+        )
+
+    return first, last
+
+
+def _time_of_day(value: Any) -> time:
+    if isinstance(value, time):
+        return value.replace(tzinfo=None)
+    if not isinstance(value, str):
+        raise TypeError(f"Expected a time of day or a string HH:MM, not {value!r}")
+
+    try:
+        return time.fromisoformat(value).replace(tzinfo=None)
+    except ValueError as exc:
+        raise ValueError(f'Invalid time of day "{value}" -- give it as HH:MM or HH:MM:SS') from exc
