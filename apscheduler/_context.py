@@ -1,0 +1,18 @@
+"""What a running job can ask about its own run."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from .job import Job
+    from .schedulers.base import BaseScheduler
+
+# Outside a run, .get() raises LookupError on each of them.
+current_job: ContextVar[Job] = ContextVar("apscheduler.current_job")
+current_run_time: ContextVar[datetime] = ContextVar("apscheduler.current_run_time")
+# Not set in a worker of a process pool: the scheduler lives in the parent process.
+current_scheduler: ContextVar[BaseScheduler] = ContextVar("apscheduler.current_scheduler")

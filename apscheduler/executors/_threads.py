@@ -1,0 +1,170 @@
+"""A thread pool whose threads can be left behind: they never keep the interpreter from exiting."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread, current_thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+logger = logging.getLogger("apscheduler.executors")
+
+Task = Callable[[], object]
+
+
+class ThreadPool:
+    """
+    Runs tasks in at most ``max_workers`` daemon threads, which are started when they are needed.
+
+    Beside :meth:`execute` it has what users of :class:`concurrent.futures.ThreadPoolExecutor`
+    expect. At the exit of the interpreter, running and waiting tasks are waited for, unless the
+    pool was shut down without waiting for them.
+
+    :param thread_name_prefix: begins the name of each thread
+    :param initializer: called in each thread before its first task
+    :param initargs: arguments of ``initializer``
+    """
+
+    def __init__(
+        self,
+        max_workers: int,
+        thread_name_prefix: str = "APScheduler",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
+        if max_workers < 1:
+            raise ValueError(f"max_workers must be a positive integer, got {max_workers!r}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a callable, got {initializer!r}")
+
+        self._max_workers = max_workers
+        self._thread_name_prefix = thread_name_prefix
+        self._initialize = partial(initializer, *initargs) if initializer else None
+        self._work_queue: SimpleQueue[Task | None] = SimpleQueue()
+        self._threads: set[Thread] = set()
+        self._unfinished = 0  # tasks that are running or waiting
+        self._shutdown = False
+        self._lock = Lock()
+        _pools.add(self)
+
+    def execute(self, task: Task) -> None:
+        """
+        Run a task in one of the threads.
+
+        :param task: called without arguments; what it raises is logged
+        :raises RuntimeError: if the pool has been shut down
+        """
+        with self._lock:
+            if self._shutdown:
+                raise RuntimeError("The thread pool has been shut down and takes no more tasks")
+
+            self._unfinished += 1
+            self._work_queue.put(task)
+            if len(self._threads) < min(self._unfinished, self._max_workers):
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        thread = Thread(
+            target=self._work,
+            name=f"{self._thread_name_prefix}_{len(self._threads)}",
+            daemon=True,
+        )
+        self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No more threads can be had: those that run will do the task, if there are any.
+            self._threads.discard(thread)
+            if not self._threads:
+                raise
+
+    def _work(self) -> None:
+        if self._initialize is not None:
+            self._run(self._initialize)
+
+        while (task := self._work_queue.get()) is not None:
+            self._run(task)
+            del task  # what it holds is not kept until the next one comes
+            with self._lock:
+                self._unfinished -= 1
+
+        self._work_queue.put(None)  # for the other threads
+
+    def _run(self, task: Task) -> None:
+        try:
+            task()
+        except BaseException:
+            logger.exception("A task of the thread pool failed")
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``fn(*args, **kwargs)`` in one of the threads, and return its future."""
+        from concurrent.futures import Future  # slow to import, and seldom needed
+
+        future: Future[Any] = Future()
+
+        def task() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as exc:
+                future.set_exception(exc)
+
+        self.execute(task)
+        return future
+
+    def shutdown(self, wait: bool | float = True, *, cancel_futures: bool = False) -> list[Task]:
+        """
+        Take no more tasks.
+
+        :param wait: True to wait until all tasks are done, those of the calling thread excepted;
+            False not to wait; a number of seconds to wait so long and then leave them behind
+        :param cancel_futures: whether to drop the tasks that no thread has begun
+        :return: the tasks that will never begin
+        """
+        with self._lock:
+            self._shutdown = True
+
+        dropped = self._take_waiting() if cancel_futures else []
+        self._work_queue.put(None)
+        if wait is not False and not self._join(None if wait is True else float(wait)):
+            dropped += self._take_waiting()
+            self._work_queue.put(None)
+            _pools.discard(self)  # left behind: not waited for at exit either
+
+        return dropped
+
+    def _take_waiting(self) -> list[Task]:
+        tasks = []
+        while not self._work_queue.empty():
+            task = self._work_queue.get()
+            if task is not None:
+                tasks.append(task)
+
+        return tasks
+
+    def _join(self, seconds: float | None) -> bool:
+        deadline = None if seconds is None else monotonic() + seconds
+        for thread in self._threads - {current_thread()}:
+            thread.join(None if deadline is None else max(deadline - monotonic(), 0))
+            if thread.is_alive():
+                return False
+
+        return True
+
+
+_pools: WeakSet[ThreadPool] = WeakSet()
+
+
+@atexit.register
+def _finish_tasks() -> None:
+    for pool in list(_pools):
+        pool.shutdown()

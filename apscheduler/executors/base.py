@@ -1,0 +1,321 @@
+"""What an executor is, and how it runs a job."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from abc import ABCMeta, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from types import CoroutineType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .._context import current_job, current_run_time, current_scheduler
+from ..events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
+    JobExecutionEvent,
+)
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from ..job import Job
+    from ..schedulers.base import BaseScheduler
+
+
+class MaxInstancesReachedError(Exception):
+    """As many runs of the job as its ``max_instances`` allows are going on."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(
+            f'Job "{job.id}" has already reached its maximum number of instances '
+            f"({job.max_instances})"
+        )
+
+
+class BaseExecutor(metaclass=ABCMeta):
+    """
+    Runs the jobs that a scheduler hands to it.
+
+    A subclass writes :meth:`_do_submit_job`, which sees to it that :func:`run_job` (or
+    :func:`run_coroutine_job`) is called and, in the end, one of :meth:`_run_job_success` and
+    :meth:`_run_job_error`.
+    """
+
+    _scheduler: BaseScheduler | None = None
+    _lock: Any = None  # made by the scheduler, since frameworks have locks of their own
+    _logger: logging.Logger = logging.getLogger("apscheduler.executors")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._instances: defaultdict[str, int] = defaultdict(int)  # job id -> runs going on
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        """
+        Called when the scheduler starts, or the executor is added to a running one.
+
+        :param scheduler: the scheduler that is starting this executor
+        :param alias: the name that the scheduler knows the executor by
+        """
+        self._scheduler = scheduler
+        self._lock = scheduler._create_lock()
+        self._logger = logging.getLogger(f"apscheduler.executors.{alias}")
+
+    def shutdown(self, wait: bool | float = True) -> None:  # noqa: B027
+        """
+        Stop taking jobs, and free what the executor holds. It may be started again.
+
+        :param wait: True to wait until the running jobs have ended, False not to wait, or the
+            number of seconds to wait before they are left behind
+        """
+
+    def submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        """
+        Run a job once for each run time.
+
+        :param run_times: the times that the runs were scheduled for, oldest first
+        :raises MaxInstancesReachedError: if ``max_instances`` runs of the job are going on
+        """
+        if self._lock is None:
+            raise RuntimeError("This executor has not been started yet")
+
+        with self._lock:
+            if not self.has_room(job):
+                raise MaxInstancesReachedError(job)
+            self._instances[job.id] += 1
+
+        try:
+            self._do_submit_job(job, run_times)
+        except BaseException:
+            self._release(job.id)
+            raise
+
+    def has_room(self, job: Job) -> bool:
+        """Tell whether one more run of the job may start now."""
+        return self._instances.get(job.id, 0) < job.max_instances
+
+    @abstractmethod
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        """Have the job run; return without waiting for it."""
+
+    def _run_job_success(self, job_id: str, events: Sequence[JobExecutionEvent]) -> None:
+        """Called when the runs of a submission are over, with what became of each."""
+        self._release(job_id)
+        scheduler = self._scheduler
+        assert scheduler is not None  # submit_job() made sure of it
+        for event in events:
+            scheduler._dispatch_event(event)
+
+    def _run_job_error(
+        self, job_id: str, exc: BaseException, traceback: TracebackType | None = None
+    ) -> None:
+        """Called when a submission failed as a whole; errors of the job itself are events."""
+        self._release(job_id)
+        self._logger.error("Error running job %s", job_id, exc_info=(type(exc), exc, traceback))
+
+    def _run(self, job: Job, run_times: list[datetime]) -> None:
+        """Run the job in this very thread, and report what became of it."""
+        try:
+            events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+        except BaseException as exc:
+            self._fail(job, run_times, exc)
+        else:
+            self._run_job_success(job.id, events)
+
+    def _fail(self, job: Job, run_times: list[datetime], exc: BaseException) -> None:
+        """Report that a submission failed as a whole, and with it every run of it."""
+        self._run_job_error(job.id, exc, exc.__traceback__)
+        scheduler = self._scheduler
+        assert scheduler is not None  # submit_job() made sure of it
+        for run_time in run_times:
+            scheduler._dispatch_event(_error_event(job, job._jobstore_alias, run_time, exc))
+
+    def _release(self, job_id: str) -> None:
+        with self._lock:
+            self._instances[job_id] -= 1
+            if self._instances[job_id] <= 0:
+                del self._instances[job_id]
+
+
+def run_job(
+    job: Job, jobstore_alias: str | None, run_times: list[datetime], logger_name: str
+) -> list[JobExecutionEvent]:
+    """
+    Call the job once for each run time, and return what became of each run.
+
+    A coroutine function is run to its end by an event loop of its own.
+
+    :param jobstore_alias: alias of the store that holds the job, for the events
+    :param run_times: the times that the runs were scheduled for, oldest first
+    :param logger_name: name of the logger to report to
+    """
+    runs = Runs(job, jobstore_alias, logger_name)
+    for run_time in runs.due(run_times):
+        with runs.recording(run_time) as outcome:
+            outcome.retval = complete(job.func(*job.args, **job.kwargs))
+
+    return runs.events
+
+
+async def run_coroutine_job(
+    job: Job, jobstore_alias: str | None, run_times: list[datetime], logger_name: str
+) -> list[JobExecutionEvent]:
+    """Do as :func:`run_job` does for a coroutine function, in the event loop that is running."""
+    from asyncio import CancelledError  # slow to import, and loaded by now
+
+    runs = Runs(job, jobstore_alias, logger_name)
+    for run_time in runs.due(run_times):
+        with runs.recording(run_time) as outcome:
+            outcome.retval = await job.func(*job.args, **job.kwargs)
+        if isinstance(outcome.exception, CancelledError):
+            runs.cancel(outcome.exception)
+
+    return runs.events
+
+
+class Runs:
+    """
+    The runs of one submission: passes over the missed ones, and notes what became of each.
+
+    :param clock: returns the current time, an aware datetime; None for the computer's clock
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        jobstore_alias: str | None,
+        logger_name: str,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.job = job
+        self.jobstore_alias = jobstore_alias
+        self.logger = logging.getLogger(logger_name)
+        self.events: list[JobExecutionEvent] = []
+        self._clock = clock
+        self._cancelled_by: BaseException | None = None
+
+    def due(self, run_times: Sequence[datetime]) -> Iterator[datetime]:
+        """Iterate over the runs that are to be made; the others get their event at once."""
+        for run_time in run_times:
+            if self._cancelled_by is not None:
+                self._note_error(run_time, self._cancelled_by)
+            elif self._is_missed(run_time):
+                self._note(EVENT_JOB_MISSED, run_time)
+            else:
+                yield run_time
+
+    def recording(self, run_time: datetime) -> Outcome:
+        """Return a context in which to make one run: its result or error becomes an event."""
+        return Outcome(self, run_time)
+
+    def cancel(self, exc: BaseException) -> None:
+        """Make no more runs; those that remain fail for the same reason."""
+        self._cancelled_by = exc
+
+    def _is_missed(self, run_time: datetime) -> bool:
+        grace_time = self.job.misfire_grace_time
+        if grace_time is None:
+            return False
+
+        now = self._clock() if self._clock else datetime.now(timezone.utc)
+        late = now.astimezone(timezone.utc) - run_time.astimezone(timezone.utc)
+        if late <= timedelta(seconds=grace_time):
+            return False
+
+        self.logger.warning('Run time of job "%s" was missed by %s', self.job, late)
+        return True
+
+    def _note(self, code: int, run_time: datetime, retval: Any = None) -> None:
+        self.events.append(
+            JobExecutionEvent(code, self.job.id, self.jobstore_alias, run_time, retval)
+        )
+
+    def _note_error(self, run_time: datetime, exc: BaseException) -> None:
+        self.events.append(_error_event(self.job, self.jobstore_alias, run_time, exc))
+
+
+class Outcome:
+    """The context of one run; ``retval`` is set to what the job returned."""
+
+    __slots__ = ("_run_time", "_runs", "_tokens", "exception", "retval")
+
+    retval: Any
+    exception: BaseException | None
+    _tokens: tuple[Token[Job], Token[datetime], Token[BaseScheduler] | None]
+
+    def __init__(self, runs: Runs, run_time: datetime) -> None:
+        self._runs = runs
+        self._run_time = run_time
+
+    def __enter__(self) -> Outcome:
+        job = self._runs.job
+        scheduler = getattr(job, "_scheduler", None)  # None in a worker process
+        self._tokens = (
+            current_job.set(job),
+            current_run_time.set(self._run_time),
+            None if scheduler is None else current_scheduler.set(scheduler),
+        )
+        logger = self._runs.logger
+        if logger.isEnabledFor(logging.INFO):
+            logger.info('Running job "%s" (scheduled at %s)', job, self._run_time)
+
+        return self
+
+    def __exit__(
+        self, cls: type[BaseException] | None, exc: BaseException | None, tb: Any
+    ) -> bool:
+        if isinstance(exc, GeneratorExit):
+            return False  # the coroutine of the run is being thrown away, with its context
+
+        self._leave_context()
+        self.exception = exc
+        runs = self._runs
+        if exc is None:
+            runs._note(EVENT_JOB_EXECUTED, self._run_time, self.retval)
+            if runs.logger.isEnabledFor(logging.INFO):
+                runs.logger.info('Job "%s" executed successfully', runs.job)
+            return True
+
+        runs.logger.error('Job "%s" raised an exception', runs.job, exc_info=exc)
+        runs._note_error(self._run_time, exc)
+        traceback.clear_frames(tb)  # what the frames hold would live as long as the exception
+        return True
+
+    def _leave_context(self) -> None:
+        job_token, run_time_token, scheduler_token = self._tokens
+        current_job.reset(job_token)
+        current_run_time.reset(run_time_token)
+        if scheduler_token is not None:
+            current_scheduler.reset(scheduler_token)
+
+
+def _error_event(
+    job: Job, jobstore_alias: str | None, run_time: datetime, exc: BaseException
+) -> JobExecutionEvent:
+    formatted = "".join(traceback.format_tb(exc.__traceback__))
+    return JobExecutionEvent(
+        EVENT_JOB_ERROR, job.id, jobstore_alias, run_time, exception=exc, traceback=formatted
+    )
+
+
+def complete(result: Any) -> Any:
+    """Run a coroutine to its end in an event loop of its own; give anything else back."""
+    if not isinstance(result, CoroutineType):
+        return result
+
+    import asyncio  # slow to import, and most programs have no coroutines
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(result)
+
+    # The loop that runs in this thread cannot run another one inside itself; a thread can.
+    from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, result).result()

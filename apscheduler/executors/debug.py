@@ -1,0 +1,18 @@
+"""Jobs run at once, in the thread of the scheduler."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from .base import BaseExecutor
+
+if TYPE_CHECKING:
+    from ..job import Job
+
+
+class DebugExecutor(BaseExecutor):
+    """Runs each job in the thread that hands it over, which waits until it has ended."""
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        self._run(job, run_times)

@@ -1,0 +1,132 @@
+"""Jobs run in a pool of threads or of processes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ._threads import ThreadPool
+from .base import BaseExecutor, run_job
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+    from ..job import Job
+    from ..schedulers.base import BaseScheduler
+
+
+class BasePoolExecutor(BaseExecutor):
+    """Runs jobs in a pool that has the methods of :class:`concurrent.futures.Executor`."""
+
+    _pool: Any
+
+    @abstractmethod
+    def __init__(self, pool: Any) -> None:
+        super().__init__()
+        self._pool = pool
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        future = self._pool.submit(run_job, job, job._jobstore_alias, run_times, self._logger.name)
+        future.add_done_callback(partial(self._finish, job, run_times))
+
+    def _finish(
+        self, job: Job, run_times: list[datetime], future: concurrent.futures.Future[Any]
+    ) -> None:
+        try:
+            events = future.result()
+        except BaseException as exc:
+            self._fail(job, run_times, exc)
+        else:
+            self._run_job_success(job.id, events)
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        self._pool.shutdown(bool(wait))
+
+
+class ThreadPoolExecutor(BasePoolExecutor):
+    """
+    Runs jobs in a pool of threads, a coroutine function in an event loop of its own.
+
+    :param max_workers: how many jobs may run at once; the others wait for their turn
+    :param pool_kwargs: ``thread_name_prefix``, ``initializer`` and ``initargs``, as in
+        :class:`concurrent.futures.ThreadPoolExecutor`
+    """
+
+    _pool: ThreadPool
+
+    def __init__(
+        self, max_workers: int = 10, pool_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        self._make_pool = partial(ThreadPool, int(max_workers), **(pool_kwargs or {}))
+        super().__init__(self._make_pool())
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        super().start(scheduler, alias)
+        if self._pool._shutdown:  # the scheduler is started anew
+            self._pool = self._make_pool()
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        self._pool.execute(partial(self._run, job, run_times))
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        for task in self._pool.shutdown(wait):
+            job, run_times = task.args  # type: ignore[attr-defined]  # a partial of self._run
+            self._fail(job, run_times, AbandonedError(job.id))
+
+
+class ProcessPoolExecutor(BasePoolExecutor):
+    """
+    Runs jobs in a pool of processes, a coroutine function in an event loop of its own.
+
+    Function, arguments, results and errors of the jobs have to be picklable. Each process is
+    started afresh ("spawn"), so the program's main module has to be importable without effect:
+    keep what starts the scheduler below ``if __name__ == "__main__":``.
+
+    :param max_workers: how many jobs may run at once; the others wait for their turn
+    :param pool_kwargs: further arguments of :class:`concurrent.futures.ProcessPoolExecutor`
+    """
+
+    _pool: concurrent.futures.ProcessPoolExecutor
+
+    def __init__(
+        self, max_workers: int = 10, pool_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        # Slow to import, and most programs use threads.
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        settings = {"mp_context": get_context("spawn"), **(pool_kwargs or {})}
+        self._make_pool = partial(ProcessPoolExecutor, int(max_workers), **settings)
+        self._is_shut_down = False
+        super().__init__(self._make_pool())
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        super().start(scheduler, alias)
+        if self._is_shut_down:  # the scheduler is started anew
+            self._pool = self._make_pool()
+            self._is_shut_down = False
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        from concurrent.futures.process import BrokenProcessPool
+
+        try:
+            super()._do_submit_job(job, run_times)
+        except BrokenProcessPool:
+            self._logger.warning("A worker process died; starting a new pool of processes")
+            self._pool.shutdown(wait=False)
+            self._pool = self._make_pool()
+            super()._do_submit_job(job, run_times)
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        self._is_shut_down = True
+        super().shutdown(wait)
+
+
+class AbandonedError(RuntimeError):
+    """The scheduler was shut down before the run began."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f'The run of job "{job_id}" had not begun when the scheduler shut down')

@@ -1,0 +1,349 @@
+"""A job: which function to call, with which settings, on which schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from inspect import ismethod
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ._refs import (
+    add_function_alias,
+    check_callable_args,
+    get_callable_name,
+    obj_to_ref,
+    ref_to_obj,
+)
+from ._time import convert_to_datetime, datetime_repr, is_later
+from .triggers.base import BaseTrigger
+
+if TYPE_CHECKING:
+    from .schedulers.base import BaseScheduler
+
+__all__ = ("Job", "add_function_alias")
+
+STATE_VERSION = 1
+
+
+class Job:
+    """
+    A function with the settings of its runs. Schedulers make jobs; programs do not.
+
+    A setting that was not given to ``add_job()`` is no attribute of the job until the scheduler
+    has started and given it its default; so it is with ``next_run_time``, too.
+
+    :ivar str id: unique in its job store
+    :ivar str name: for people and logs
+    :ivar func: the callable
+    :ivar str | None func_ref: the textual reference of ``func``; None when there is none
+    :ivar tuple args: positional arguments of ``func``
+    :ivar dict kwargs: keyword arguments of ``func``
+    :ivar bool coalesce: whether runs that are due together become one
+    :ivar BaseTrigger trigger: says when the job runs
+    :ivar str executor: alias of the executor that runs it
+    :ivar int | None misfire_grace_time: how many seconds late a run may start; None = however late
+    :ivar int max_instances: how many runs may go on at once
+    :ivar datetime | None next_run_time: the next time to run; None while the job is paused
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_jobstore_alias",
+        "_scheduler",
+        "args",
+        "coalesce",
+        "executor",
+        "func",
+        "func_ref",
+        "id",
+        "kwargs",
+        "max_instances",
+        "misfire_grace_time",
+        "name",
+        "next_run_time",
+        "trigger",
+    )
+
+    id: str
+    name: str
+    func: Callable[..., Any]
+    func_ref: str | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    coalesce: bool
+    trigger: BaseTrigger
+    executor: str
+    misfire_grace_time: int | None
+    max_instances: int
+    next_run_time: datetime | None
+    # Both are bound by whoever makes the job, or reads it from a store.
+    _scheduler: BaseScheduler
+    _jobstore_alias: str | None
+
+    def __init__(self, scheduler: Any, id: str | None = None, **kwargs: Any) -> None:
+        self._scheduler = scheduler
+        self._jobstore_alias = None
+        self._modify(id=uuid4().hex if id is None else id, **kwargs)
+
+    def modify(self, **changes: Any) -> Job:
+        """Change settings of this job; see :meth:`BaseScheduler.modify_job`."""
+        self._scheduler.modify_job(self.id, self._jobstore_alias, **changes)
+        return self
+
+    def reschedule(self, trigger: Any, **trigger_args: Any) -> Job:
+        """Give this job another trigger; see :meth:`BaseScheduler.reschedule_job`."""
+        self._scheduler.reschedule_job(self.id, self._jobstore_alias, trigger, **trigger_args)
+        return self
+
+    def pause(self) -> Job:
+        """Keep this job from running until it is resumed."""
+        self._scheduler.pause_job(self.id, self._jobstore_alias)
+        return self
+
+    def resume(self) -> Job:
+        """Let this job run again, from now on."""
+        self._scheduler.resume_job(self.id, self._jobstore_alias)
+        return self
+
+    def remove(self) -> None:
+        """Remove this job from its job store."""
+        self._scheduler.remove_job(self.id, self._jobstore_alias)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the job still waits for its scheduler to start and take it to its job store."""
+        return self._jobstore_alias is None
+
+    def next_run_times(self, count: int) -> list[datetime]:
+        """
+        Preview the coming run times. With a jitter they are one possible draw.
+
+        :param count: how many to return at most; fewer are returned when the schedule ends
+        :return: run times in order; none for a paused job
+        """
+        return list(islice(self._run_times(), count))
+
+    def _run_times(self) -> Iterator[datetime]:
+        if hasattr(self, "next_run_time"):
+            run_time = self.next_run_time
+        else:
+            now = datetime.now(self._scheduler.timezone)
+            run_time = self.trigger.get_first_fire_time(None, now)
+
+        while run_time is not None:
+            yield run_time
+            run_time = self.trigger.get_next_fire_time(run_time, run_time)
+
+    def _get_run_times(self, now: datetime) -> list[datetime]:
+        """Return every run time up to and including ``now`` that has not been started."""
+        return list(self._due_run_times(now))
+
+    def _due_run_times(self, now: datetime) -> Iterator[datetime]:
+        run_time = self.next_run_time
+        while run_time is not None and not is_later(run_time, now):
+            yield run_time
+            run_time = self.trigger.get_next_fire_time(run_time, now)
+
+    def _modify(self, **changes: Any) -> None:
+        """
+        Check the changes, then make all of them or none.
+
+        :raises TypeError: if a value is of a wrong type
+        :raises ValueError: if the id would change, or the arguments do not fit the function
+        :raises AttributeError: if a name is no setting of a job
+        """
+        approved: dict[str, Any] = {}
+        if not changes.keys().isdisjoint(_CALL):
+            approved.update(self._check_call(changes))
+            if changes.get("name") is None and not hasattr(self, "name"):
+                changes["name"] = get_callable_name(approved["func"])
+
+        for name, value in changes.items():
+            if name in _CALL:
+                continue
+            if name == "id":
+                approved[name] = self._check_id(value)
+            elif name == "next_run_time":
+                approved[name] = convert_to_datetime(
+                    value, self._scheduler.timezone, "next_run_time"
+                )
+            elif name in _CHECKS:
+                approved[name] = _CHECKS[name](value)
+            else:
+                raise AttributeError(
+                    "The following are not modifiable attributes of Job: "
+                    + ", ".join(key for key in changes if key not in _SETTINGS)
+                )
+
+        for name, value in approved.items():
+            setattr(self, name, value)
+
+    def _check_id(self, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise TypeError("id must be a nonempty string")
+        if getattr(self, "id", value) != value:
+            raise ValueError("The job ID may not be changed")
+
+        return value
+
+    def _check_call(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Check function and arguments together: what is not given stays as it is."""
+        # Not changes.get(): what is not given need not be an attribute yet.
+        func, args, kwargs = (
+            changes[name] if name in changes else getattr(self, name)
+            for name in ("func", "args", "kwargs")
+        )
+
+        func_ref: str | None
+        if isinstance(func, str):
+            func_ref, func = func, ref_to_obj(func)
+        elif callable(func):
+            func_ref = _find_ref(func)
+        else:
+            raise TypeError("func must be a callable or a textual reference to one")
+
+        # A string is iterable, but its letters are never what was meant.
+        if isinstance(args, str) or not isinstance(args, Iterable):
+            raise TypeError(f"args must be a non-string iterable, got {args!r} instead")
+        if isinstance(kwargs, str) or not isinstance(kwargs, Mapping):
+            raise TypeError(f"kwargs must be a dict-like object, got {kwargs!r} instead")
+
+        args, kwargs = tuple(args), dict(kwargs)
+        check_callable_args(func, args, kwargs)
+
+        return {"func": func, "func_ref": func_ref, "args": args, "kwargs": kwargs}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """
+        Return what is stored of a job.
+
+        :raises ValueError: if there is no textual reference to its function
+        """
+        if self.func_ref is None:
+            raise ValueError(
+                f"This Job cannot be serialized since the reference to its callable "
+                f"({self.func!r}) could not be determined. Consider giving a textual reference "
+                f"(module:function name) instead."
+            )
+
+        # The reference of a bound method names the plain function, whose first argument is self.
+        args = self.args
+        if ismethod(self.func) and not isinstance(self.func.__self__, type):
+            if obj_to_ref(self.func) == self.func_ref:
+                args = (self.func.__self__, *args)
+
+        return {
+            "version": STATE_VERSION,
+            "id": self.id,
+            "func": self.func_ref,
+            "trigger": self.trigger,
+            "executor": self.executor,
+            "args": args,
+            "kwargs": self.kwargs,
+            "name": self.name,
+            "misfire_grace_time": self.misfire_grace_time,
+            "coalesce": self.coalesce,
+            "max_instances": self.max_instances,
+            "next_run_time": self.next_run_time,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """
+        Take over a stored state.
+
+        :raises ValueError: if a later version of the library wrote it
+        :raises LookupError: if its function cannot be found
+        """
+        version = state.get("version", 1)
+        if version > STATE_VERSION:
+            raise ValueError(
+                f"Job has version {version}, but only version {STATE_VERSION} and earlier can be "
+                f"handled"
+            )
+
+        self.id = state["id"]
+        self.func_ref = state["func"]
+        self.func = ref_to_obj(state["func"])
+        self.trigger = state["trigger"]
+        self.executor = state["executor"]
+        self.args = state["args"]
+        self.kwargs = state["kwargs"]
+        self.name = state["name"]
+        self.misfire_grace_time = state["misfire_grace_time"]
+        self.coalesce = state["coalesce"]
+        self.max_instances = state["max_instances"]
+        self.next_run_time = state["next_run_time"]
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Job) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # equal by id, and the id may be set later
+
+    def __repr__(self) -> str:
+        return f"<Job (id={self.id} name={self.name})>"
+
+    def __str__(self) -> str:
+        if not hasattr(self, "next_run_time"):
+            status = "pending"
+        elif self.next_run_time is None:
+            status = "paused"
+        else:
+            status = f"next run at: {datetime_repr(self.next_run_time)}"
+
+        return f"{self.name} (trigger: {self.trigger}, {status})"
+
+
+def _find_ref(func: Callable[..., Any]) -> str | None:
+    try:
+        return obj_to_ref(func)
+    except ValueError:
+        return None  # such a job runs, but only a store that keeps objects can hold it
+
+
+def _check_name(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("name must be a nonempty string")
+
+    return value
+
+
+def _check_misfire_grace_time(value: Any) -> int | None:
+    if value is not None and (not isinstance(value, int) or value <= 0):
+        raise TypeError("misfire_grace_time must be either None or a positive integer")
+
+    return value
+
+
+def _check_max_instances(value: Any) -> int:
+    if not isinstance(value, int) or value <= 0:
+        raise TypeError("max_instances must be a positive integer")
+
+    return value
+
+
+def _check_executor(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("executor must be a string")
+
+    return value
+
+
+def _check_trigger(value: Any) -> BaseTrigger:
+    if not isinstance(value, BaseTrigger):
+        raise TypeError(f"Expected a trigger instance, got {type(value).__name__} instead")
+
+    return value
+
+
+_CALL = frozenset(("func", "args", "kwargs"))
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "name": _check_name,
+    "misfire_grace_time": _check_misfire_grace_time,
+    "coalesce": bool,
+    "max_instances": _check_max_instances,
+    "executor": _check_executor,
+    "trigger": _check_trigger,
+}
+_SETTINGS = _CALL | _CHECKS.keys() | {"id", "next_run_time"}

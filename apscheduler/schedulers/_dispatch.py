@@ -1,0 +1,309 @@
+"""One pass over the job stores: what is due, what to start, when to look again."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..executors.base import BaseExecutor
+    from ..job import Job
+    from ..jobstores.base import BaseJobStore
+
+# Runs of one job that one pass handles when they do not coalesce. More would keep the loop from
+# other jobs; what remains is due in the next pass.
+RUNS_PER_PASS = 1000
+
+# While a job has more runs to catch up with than one pass handles and its executor is still busy
+# with some of them, the next look is after so long.
+CATCH_UP_PAUSE = timedelta(seconds=0.1)
+
+# After so many failures in a row a store is taken to be down, and is left alone until the retry.
+FAILURES_IN_A_ROW = 3
+
+
+class Advance:
+    """
+    The runs of a job that are due, and the run time that the job moves on to.
+
+    :ivar old: the run time that the store holds before
+    :ivar new: the one that it holds after; None if the job ends, or is paused for an error
+    :ivar error: why the trigger could not name the next run time
+    :ivar retry_at: when to try again to hand the runs over, if that failed
+    """
+
+    __slots__ = ("alias", "error", "job", "new", "old", "retry_at", "run_times")
+
+    def __init__(
+        self,
+        alias: str,
+        job: Job,
+        run_times: list[datetime],
+        new: datetime | None,
+        error: Exception | None = None,
+    ) -> None:
+        assert job.next_run_time is not None  # the job is due
+        self.alias = alias
+        self.job = job
+        self.run_times = run_times
+        self.old = job.next_run_time
+        self.new = new
+        self.error = error
+        self.retry_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.alias, self.job.id
+
+    @property
+    def ends(self) -> bool:
+        """Whether the job leaves its store, having no more times to run."""
+        return self.new is None and self.error is None
+
+
+class Backlog:
+    """What one pass leaves to the next; the scheduler holds it."""
+
+    def __init__(self) -> None:
+        # Moved on in their stores, to be handed to their executors now.
+        self.ready: deque[Advance] = deque()
+        # The same, but their executors failed: to be handed over once more.
+        self.stuck: dict[tuple[str, str], Advance] = {}
+        # Moved on, perhaps: the write failed, and what the store holds could not be read.
+        self.unclear: dict[tuple[str, str], Advance] = {}
+        # Jobs with more due runs than one pass handles; none of these is skipped.
+        self.catching_up: set[tuple[str, str]] = set()
+        # Jobs whose unknown executor was logged already.
+        self.without_executor: set[tuple[str, str]] = set()
+
+    def release_stuck(self, now: datetime | None = None) -> None:
+        """Make stuck runs ready again: those whose time has come, or all if ``now`` is None."""
+        for key, advance in list(self.stuck.items()):
+            if now is None or advance.retry_at is None or advance.retry_at <= now:
+                del self.stuck[key]
+                self.ready.append(advance)
+
+    def waiting(self) -> set[tuple[str, str]]:
+        """The jobs whose last runs have not been handed over yet."""
+        return {advance.key for advance in list(self.ready)} | self.stuck.keys()
+
+    def earliest_retry(self) -> datetime | None:
+        return min((a.retry_at for a in self.stuck.values() if a.retry_at), default=None)
+
+
+class DispatchPass:
+    """
+    Decides which runs are due, and moves their jobs on in the stores: *advance, then submit*.
+
+    Runs that may be started are put into ``backlog.ready``. A store, a job, a trigger or an
+    executor that fails is logged, and does not keep the others from their turn.
+
+    :param lookup_executor: returns the executor by its alias, or raises LookupError
+    :param now: the current time
+    :param retry_interval: the time after which what failed is tried again
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, BaseJobStore],
+        lookup_executor: Callable[[str], BaseExecutor],
+        backlog: Backlog,
+        now: datetime,
+        retry_interval: timedelta,
+        logger: logging.Logger,
+    ) -> None:
+        self._stores = stores
+        self._lookup_executor = lookup_executor
+        self._backlog = backlog
+        self._now = now
+        # In UTC, and so of another zone than any run time in a zone with clock changes: then
+        # Python compares instants, not the hands of the clock.
+        self._now_utc = now.astimezone(timezone.utc)
+        self._retry_at = self._now_utc + retry_interval
+        self._logger = logger
+        self._waiting: set[tuple[str, str]] = set()
+
+    def run(self) -> datetime | None:
+        """Make the pass; return when to look again, or None if no job waits for a time."""
+        self._backlog.release_stuck(self._now_utc)
+        self._waiting = self._backlog.waiting()
+        looks = [self._process_store(alias, store) for alias, store in self._stores.items()]
+        return earliest(looks)
+
+    def _process_store(self, alias: str, store: BaseJobStore) -> datetime | None:
+        try:
+            self._settle_unclear(alias, store)
+            look_again_at = self._process_due_jobs(alias, store)
+            if look_again_at is None:
+                return store.get_next_run_time()
+
+            # What is still due would hide what comes after it.
+            return earliest((look_again_at, store.get_next_run_time_after(self._now)))
+        except Exception:
+            self._logger.exception(
+                'Job store "%s" failed -- trying again at %s', alias, self._retry_at
+            )
+            return self._retry_at
+
+    def _process_due_jobs(self, alias: str, store: BaseJobStore) -> datetime | None:
+        """Move due jobs on. Return when to look after those that had to stay; None if none had."""
+        staying: list[datetime] = []
+        advances: list[Advance] = []
+        for job in store.get_due_jobs(self._now):
+            key = (alias, job.id)
+            executor = self._executor_of(job, key)
+            if executor is None or key in self._waiting or key in self._backlog.unclear:
+                staying.append(self._retry_at)
+            elif key in self._backlog.catching_up and not executor.has_room(job):
+                staying.append(self._now_utc + CATCH_UP_PAUSE)
+            else:
+                advances.append(self._decide(alias, job))
+
+        moving = [advance for advance in advances if not advance.ends]
+        ending = [advance for advance in advances if advance.ends]
+        for advance in moving:
+            advance.job.next_run_time = advance.new
+
+        self._write(store, moving, lambda: store.update_jobs([a.job for a in moving]))
+        self._write(store, ending, lambda: store.remove_jobs([a.job.id for a in ending]))
+        if any(key[0] == alias for key in self._backlog.unclear):
+            staying.append(self._retry_at)
+
+        return min(staying, default=None)
+
+    def _executor_of(self, job: Job, key: tuple[str, str]) -> BaseExecutor | None:
+        try:
+            return self._lookup_executor(job.executor)
+        except LookupError as exc:
+            if key not in self._backlog.without_executor:
+                self._backlog.without_executor.add(key)
+                self._logger.error(
+                    'Job "%s" stays in job store "%s" until its executor is added: %s',
+                    job,
+                    key[0],
+                    exc.args[0] if exc.args else exc,
+                )
+            return None
+
+    def _decide(self, alias: str, job: Job) -> Advance:
+        """Decide which runs of a due job to start, and when it is due next."""
+        self._backlog.without_executor.discard((alias, job.id))
+        try:
+            return self._coalesced(alias, job) if job.coalesce else self._one_by_one(alias, job)
+        except Exception as exc:
+            self._logger.exception(
+                'The trigger of job "%s" failed -- the job is paused after this run', job
+            )
+            assert job.next_run_time is not None  # the job is due
+            return Advance(alias, job, [job.next_run_time], None, exc)
+
+    def _coalesced(self, alias: str, job: Job) -> Advance:
+        run_time = job.next_run_time
+        assert run_time is not None  # the job is due
+        following = job.trigger.get_next_fire_time(run_time, self._now)
+        if following is not None and following <= self._now_utc:
+            run_time = job.trigger.get_last_fire_time(run_time, self._now)
+            following = job.trigger.get_next_fire_time(run_time, self._now)
+
+        return Advance(alias, job, [run_time], _checked(following, run_time))
+
+    def _one_by_one(self, alias: str, job: Job) -> Advance:
+        run_times = list(islice(job._due_run_times(self._now), RUNS_PER_PASS + 1))
+        if len(run_times) > RUNS_PER_PASS:
+            self._backlog.catching_up.add((alias, job.id))
+            following: datetime | None = run_times.pop()
+        else:
+            self._backlog.catching_up.discard((alias, job.id))
+            following = job.trigger.get_next_fire_time(run_times[-1], self._now)
+
+        return Advance(alias, job, run_times, _checked(following, run_times[-1]))
+
+    def _write(
+        self, store: BaseJobStore, advances: list[Advance], write: Callable[[], Sequence[str]]
+    ) -> None:
+        """Write advances to the store at once; start what it accepted."""
+        if not advances:
+            return
+
+        try:
+            missing = set(write())
+        except Exception:
+            self._logger.exception(
+                'Job store "%s" failed to move due jobs on -- looking at what it holds',
+                advances[0].alias,
+            )
+            for advance in advances:
+                advance.job.next_run_time = advance.old
+            self._settle(store, advances)
+        else:
+            # Somebody else removed the missing ones: they are not to run.
+            self._backlog.ready.extend(a for a in advances if a.job.id not in missing)
+
+    def _settle_unclear(self, alias: str, store: BaseJobStore) -> None:
+        """Find out about the writes of earlier passes that failed."""
+        unclear = [advance for key, advance in self._backlog.unclear.items() if key[0] == alias]
+        for advance in unclear:
+            del self._backlog.unclear[advance.key]
+
+        self._settle(store, unclear)
+
+    def _settle(self, store: BaseJobStore, advances: Iterable[Advance]) -> None:
+        """Start the runs whose advance the store holds, and write again those it does not."""
+        failures = 0
+        for advance in advances:
+            if failures < FAILURES_IN_A_ROW:
+                try:
+                    if self._has_landed(store, advance):
+                        self._backlog.ready.append(advance)
+                    failures = 0
+                    continue
+                except Exception:
+                    failures += 1
+                    self._logger.exception(
+                        'Job store "%s" failed again for job "%s" -- trying again at %s',
+                        advance.alias,
+                        advance.job,
+                        self._retry_at,
+                    )
+
+            self._backlog.unclear[advance.key] = advance
+
+        self._waiting |= self._backlog.waiting()
+
+    def _has_landed(self, store: BaseJobStore, advance: Advance) -> bool:
+        """Make sure that the store holds the advance. False: somebody removed the job."""
+        stored = store.lookup_job(advance.job.id)
+        if stored is None:
+            return advance.ends
+        if not _is_same_instant(stored.next_run_time, advance.old):
+            return True
+        if advance.ends:
+            return not store.remove_jobs([stored.id])
+
+        stored.next_run_time = advance.new
+        try:
+            return not store.update_jobs([stored])
+        except BaseException:
+            stored.next_run_time = advance.old
+            raise
+
+
+def _checked(following: datetime | None, run_time: datetime) -> datetime | None:
+    """Refuse a next run time that would make the job run twice, or for ever."""
+    if following is not None and following.timestamp() <= run_time.timestamp():
+        raise ValueError(f"The trigger names {following} as the next run time after {run_time}")
+
+    return following
+
+
+def _is_same_instant(first: datetime | None, second: datetime) -> bool:
+    return first is not None and first.timestamp() == second.timestamp()
+
+
+def earliest(times: Iterable[datetime | None]) -> datetime | None:
+    """Return the earliest of some instants; None stands for never."""
+    return min((time for time in times if time is not None), key=datetime.timestamp, default=None)

@@ -1,0 +1,142 @@
+"""Triggers, executors and job stores found by their names, and built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from .._refs import maybe_ref, ref_to_obj
+from ._config import suggest
+
+# The plugins of this package, as in its entry points. They are known here, too, so that nothing
+# has to be looked up for them and a program that was frozen without metadata works.
+_OWN: dict[str, dict[str, str]] = {
+    "triggers": {
+        "and": "apscheduler.triggers.combining:AndTrigger",
+        "calendarinterval": "apscheduler.triggers.calendarinterval:CalendarIntervalTrigger",
+        "cron": "apscheduler.triggers.cron:CronTrigger",
+        "date": "apscheduler.triggers.date:DateTrigger",
+        "excluding": "apscheduler.triggers.excluding:ExcludingTrigger",
+        "interval": "apscheduler.triggers.interval:IntervalTrigger",
+        "or": "apscheduler.triggers.combining:OrTrigger",
+    },
+    "executors": {
+        "asyncio": "apscheduler.executors.asyncio:AsyncIOExecutor",
+        "debug": "apscheduler.executors.debug:DebugExecutor",
+        "gevent": "apscheduler.executors.gevent:GeventExecutor",
+        "processpool": "apscheduler.executors.pool:ProcessPoolExecutor",
+        "threadpool": "apscheduler.executors.pool:ThreadPoolExecutor",
+        "tornado": "apscheduler.executors.tornado:TornadoExecutor",
+        "twisted": "apscheduler.executors.twisted:TwistedExecutor",
+    },
+    "jobstores": {
+        "etcd": "apscheduler.jobstores.etcd:EtcdJobStore",
+        "memory": "apscheduler.jobstores.memory:MemoryJobStore",
+        "mongodb": "apscheduler.jobstores.mongodb:MongoDBJobStore",
+        "redis": "apscheduler.jobstores.redis:RedisJobStore",
+        "sqlalchemy": "apscheduler.jobstores.sqlalchemy:SQLAlchemyJobStore",
+        "zookeeper": "apscheduler.jobstores.zookeeper:ZooKeeperJobStore",
+    },
+}
+_CALLED = {"triggers": "trigger", "executors": "executor", "jobstores": "jobstore"}
+
+
+def load_class(kind: str, name: str, base: type, loaded: MutableMapping[str, Any]) -> Any:
+    """
+    Return the plugin class that has this name in the entry-point group ``apscheduler.<kind>``.
+
+    :param kind: "triggers", "executors" or "jobstores"
+    :param base: the class that every plugin of this kind derives from
+    :param loaded: classes by name, found before; the class is added to it
+    :raises LookupError: if no plugin has this name
+    :raises TypeError: if what has this name is no such plugin
+    """
+    if name in loaded:
+        return loaded[name]
+
+    own = _OWN[kind].get(name)
+    plugin = ref_to_obj_or_cause(own) if own else _load_entry_point(kind, name)
+    if not (isinstance(plugin, type) and issubclass(plugin, base)):
+        raise TypeError(
+            f'The {_CALLED[kind]} entry point "{name}" does not point to a {base.__name__} class'
+        )
+
+    loaded[name] = plugin
+    return plugin
+
+
+def ref_to_obj_or_cause(ref: str) -> Any:
+    """Resolve a reference; a missing package is named by the error of its import."""
+    try:
+        return ref_to_obj(ref)
+    except LookupError as exc:
+        raise (exc.__cause__ or exc) from None
+
+
+def _load_entry_point(kind: str, name: str) -> Any:
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
+    found = {entry.name: entry for entry in entry_points(group=f"apscheduler.{kind}")}
+    if name not in found:
+        raise LookupError(
+            f'No {_CALLED[kind]} by the name "{name}" was found'
+            + suggest(name, found.keys() | _OWN[kind].keys())
+        )
+
+    return found[name].load()
+
+
+def build(cls: Any, arguments: Mapping[str, Any]) -> Any:
+    """
+    Call a plugin class with the arguments that a user gave.
+
+    :raises TypeError: if it has no parameter by one of the names, naming the nearest
+    """
+    try:
+        return cls(**arguments)
+    except TypeError as exc:
+        raise _explained(exc, cls, arguments) from exc
+
+
+def _explained(exc: TypeError, cls: Any, arguments: Mapping[str, Any]) -> TypeError:
+    # Only on the way to an error, so that nothing is inspected when all is well.
+    from inspect import Parameter, signature
+
+    try:
+        parameters = signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        return exc
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+        return exc
+
+    names = [parameter.name for parameter in parameters]
+    for name in arguments:
+        if name not in names:
+            return TypeError(
+                f'{cls.__name__} got an unexpected keyword argument "{name}"{suggest(name, names)}'
+            )
+
+    return exc
+
+
+def class_from_options(
+    kind: str, alias: str, options: dict[str, Any], base: type, loaded: MutableMapping[str, Any]
+) -> Any:
+    """
+    Take "class" or "type" out of a component's options, and return the class that they name.
+
+    :raises ValueError: if neither is there
+    :raises LookupError: if there is no such class
+    """
+    class_name = options.pop("class", None)
+    if class_name:
+        return maybe_ref(class_name)
+
+    type_name = options.pop("type", None)
+    if type_name:
+        return load_class(kind, type_name, base, loaded)
+
+    component = "job store" if kind == "jobstores" else "executor"
+    raise ValueError(
+        f'Cannot create {component} "{alias}" -- either "type" or "class" must be defined'
+    )

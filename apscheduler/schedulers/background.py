@@ -1,0 +1,55 @@
+"""A scheduler that runs in a thread of its own."""
+
+from __future__ import annotations
+
+import atexit
+from threading import Thread, current_thread
+from typing import Any
+from weakref import WeakSet
+
+from .._refs import asbool
+from .base import BaseScheduler
+from .blocking import BlockingScheduler
+
+
+class BackgroundScheduler(BlockingScheduler):
+    """
+    Runs in a thread of its own: :meth:`start` returns at once.
+
+    If it still runs when the interpreter exits, it is shut down, and running jobs are waited for.
+
+    Beside the options of every scheduler it has ``daemon``: whether the thread lets the
+    interpreter exit (default: True).
+    """
+
+    _thread: Thread | None = None
+
+    def _configure(self, config: dict[str, Any]) -> None:
+        self._daemon = asbool(config.pop("daemon", True))
+        super()._configure(config)
+
+    def start(self, *args: Any, **kwargs: Any) -> None:
+        """Start the scheduler in a thread of its own; see the base class."""
+        self._prepare_loop()
+        BaseScheduler.start(self, *args, **kwargs)
+        self._thread = Thread(target=self._main_loop, name="APScheduler", daemon=self._daemon)
+        self._thread.start()
+        _started.add(self)
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        super().shutdown(*args, **kwargs)
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not current_thread():
+            thread.join()
+
+
+_started: WeakSet[BackgroundScheduler] = WeakSet()
+
+
+# Registered at import, so that the exit handlers of programs come first. The thread pools' own
+# handler was registered before, and so comes later.
+@atexit.register
+def _shut_down_at_exit() -> None:
+    for scheduler in list(_started):
+        if scheduler.running:
+            scheduler.shutdown()

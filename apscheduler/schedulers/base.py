@@ -1,0 +1,1259 @@
+"""The scheduler: its public methods, its state and its locks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone, tzinfo
+from threading import RLock
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from tzlocal import get_localzone
+
+from .._refs import undefined
+from .._time import astimezone
+from ..events import (
+    EVENT_ALL,
+    EVENT_ALL_JOBS_REMOVED,
+    EVENT_EXECUTOR_ADDED,
+    EVENT_EXECUTOR_REMOVED,
+    EVENT_JOB_ADDED,
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    EVENT_JOB_SUBMITTED,
+    EVENT_JOBSTORE_ADDED,
+    EVENT_JOBSTORE_REMOVED,
+    EVENT_SCHEDULER_PAUSED,
+    EVENT_SCHEDULER_RESUMED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_START,
+    JobEvent,
+    JobExecutionEvent,
+    JobSubmissionEvent,
+    SchedulerEvent,
+)
+from ..executors.base import BaseExecutor, MaxInstancesReachedError
+from ..executors.pool import ThreadPoolExecutor
+from ..job import Job
+from ..jobstores.base import BaseJobStore, ConflictingIdError, JobLookupError
+from ..jobstores.memory import MemoryJobStore
+from ..triggers.base import BaseTrigger
+from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from ._config import (
+    DEFAULT_RETRY_INTERVAL,
+    nest,
+    read_job_defaults,
+    read_logger,
+    read_retry_interval,
+    warn_of_unknown,
+)
+from ._dispatch import Advance, Backlog, DispatchPass, earliest
+from ._plugins import build, class_from_options, load_class
+
+if TYPE_CHECKING:
+    Func = TypeVar("Func", bound=Callable[..., Any])
+    Listener = Callable[[Any], object]
+
+#: The scheduler does nothing.
+STATE_STOPPED = 0
+#: The scheduler starts jobs.
+STATE_RUNNING = 1
+#: The scheduler keeps and changes jobs, but starts none.
+STATE_PAUSED = 2
+
+# A loop looks again after so many seconds at the latest, so that a changed clock is noticed.
+MAX_WAIT = 60.0
+
+_OUTCOMES = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED
+
+
+class BaseScheduler(metaclass=ABCMeta):
+    """
+    Keeps jobs in job stores and, when they are due, has executors run them.
+
+    Configuration is given as keywords, as a dict, or as a dict of dotted names, see
+    :meth:`configure`:
+
+    * ``logger``: a logger, or its name (default: ``apscheduler.scheduler``)
+    * ``timezone``: default time zone of triggers (default: the computer's)
+    * ``jobstore_retry_interval``: seconds after which what failed is tried again (default: 10)
+    * ``job_defaults``: settings of jobs that have no own: ``misfire_grace_time`` (default: None,
+      run however late), ``coalesce`` (default: True), ``max_instances`` (default: 1)
+    * ``jobstores``: job stores by alias, each an instance or a dict with ``type`` or ``class``
+      and the constructor's arguments
+    * ``executors``: executors by alias, likewise
+
+    All public methods may be called from any thread, and from jobs and listeners.
+
+    :param gconfig: options, read as :meth:`configure` does
+    :param options: options, before those of ``gconfig``
+    """
+
+    # Plugin classes by name, found so far.
+    _trigger_classes: ClassVar[dict[str, Any]] = {}
+    _executor_classes: ClassVar[dict[str, Any]] = {}
+    _jobstore_classes: ClassVar[dict[str, Any]] = {}
+
+    #: one of STATE_STOPPED, STATE_RUNNING and STATE_PAUSED
+    state: int = STATE_STOPPED
+    #: default time zone of triggers
+    timezone: tzinfo
+
+    def __init__(self, gconfig: Mapping[str, Any] = {}, **options: Any) -> None:
+        super().__init__()
+        self._executors: dict[str, BaseExecutor] = {}
+        self._executors_lock = self._create_lock()
+        self._jobstores: dict[str, BaseJobStore] = {}
+        self._jobstores_lock = self._create_lock()
+        self._listeners: list[tuple[Listener, int]] = []
+        self._listeners_lock = self._create_lock()
+        # Jobs added before the start: (job, alias of its store, replace_existing)
+        self._pending_jobs: list[tuple[Job, str, bool]] = []
+        self._shutting_down = False
+
+        self._backlog = Backlog()
+        self._handover_lock = self._create_lock()
+        # When the loop will look by itself; None: not known. Guarded by the job store lock.
+        self._next_look: datetime | None = None
+        # Outcomes of runs whose submission listeners have not heard of, by store and job id.
+        self._early_outcomes: dict[tuple[str | None, str], list[SchedulerEvent]] = {}
+
+        self.configure(gconfig, **options)
+
+    def __getstate__(self) -> Any:
+        raise TypeError(
+            "Schedulers cannot be serialized. Do not pass a scheduler to a job as an argument, "
+            "nor schedule a method of an object that has one as an attribute; inside a job, "
+            "apscheduler.current_scheduler.get() returns its scheduler."
+        )
+
+    # --- configuration -------------------------------------------------------------------------
+
+    def configure(
+        self,
+        gconfig: Mapping[str, Any] = {},
+        prefix: str | None = "apscheduler.",
+        **options: Any,
+    ) -> None:
+        """
+        Configure the scheduler anew; what was configured before is forgotten.
+
+        :param gconfig: options by dotted names, such as
+            ``{"apscheduler.jobstores.default.type": "memory"}``; values may be strings
+        :param prefix: only options of ``gconfig`` that begin with it are read; empty or None to
+            read all
+        :param options: options by name; they come before those of ``gconfig``
+        :raises SchedulerAlreadyRunningError: unless the scheduler is stopped
+        :raises ValueError: if an option cannot be read
+        :raises TypeError: if an option is of a wrong type
+        :raises LookupError: if there is no plugin by a name that was given
+        """
+        if self.state != STATE_STOPPED:
+            raise SchedulerAlreadyRunningError
+
+        self._configure({**nest(gconfig, prefix), **nest(options, None)})
+
+    def _configure(self, config: dict[str, Any]) -> None:
+        """Take over the options; subclasses take out theirs first."""
+        default_logger = logging.getLogger("apscheduler.scheduler")
+        self._logger = read_logger(config.pop("logger", None), default_logger)
+        self.timezone = astimezone(config.pop("timezone", None)) or astimezone(get_localzone())
+        self.jobstore_retry_interval = read_retry_interval(
+            config.pop("jobstore_retry_interval", DEFAULT_RETRY_INTERVAL)
+        )
+        self._job_defaults = read_job_defaults(config.pop("job_defaults", {}), self._logger)
+
+        # All are built before any is added: an error leaves the scheduler as it was.
+        executors = list(self._components("executors", config.pop("executors", {}), BaseExecutor))
+        jobstores = list(self._components("jobstores", config.pop("jobstores", {}), BaseJobStore))
+        warn_of_unknown("scheduler option", config, _OPTIONS, self._logger)
+
+        self._executors.clear()
+        for alias, executor in executors:
+            self.add_executor(executor, alias)
+
+        self._jobstores.clear()
+        for alias, jobstore in jobstores:
+            self.add_jobstore(jobstore, alias)
+
+    def _components(self, kind: str, value: Any, base: type) -> Iterator[tuple[str, Any]]:
+        if not isinstance(value, Mapping):
+            raise TypeError(
+                f"{kind} must be a dict of aliases, got {type(value).__name__} instead"
+            )
+
+        component = "job store" if kind == "jobstores" else "executor"
+        classes = self._jobstore_classes if kind == "jobstores" else self._executor_classes
+        for alias, options in value.items():
+            if isinstance(options, base):
+                yield alias, options
+            elif isinstance(options, Mapping):
+                arguments = dict(options)
+                cls = class_from_options(kind, alias, arguments, base, classes)
+                yield alias, build(cls, arguments)
+            else:
+                raise TypeError(
+                    f'Expected {component} instance or dict for {kind}["{alias}"], got '
+                    f"{type(options).__name__} instead"
+                )
+
+    # --- start and stop ------------------------------------------------------------------------
+
+    def start(self, paused: bool = False) -> None:
+        """
+        Start executors and job stores, take the pending jobs to their stores, and run due jobs.
+
+        If something cannot be started, what was started before is shut down again.
+
+        :param paused: whether to start no jobs until :meth:`resume` is called
+        :raises SchedulerAlreadyRunningError: unless the scheduler is stopped
+        :raises RuntimeError: under uWSGI without threads
+        """
+        if self.state != STATE_STOPPED:
+            raise SchedulerAlreadyRunningError
+
+        self._check_uwsgi()
+        self._shutting_down = False
+        try:
+            self._start_executors()
+            self._start_jobstores()
+            self._schedule_pending_jobs(STATE_PAUSED if paused else STATE_RUNNING)
+        except BaseException:
+            self._stop_parts(wait=False)
+            raise
+
+        self._logger.info("Scheduler started")
+        self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_START))
+        if not paused:
+            self.wakeup()
+
+    def _start_executors(self) -> None:
+        with self._executors_lock:
+            if "default" not in self._executors:
+                self.add_executor(self._create_default_executor(), "default")
+
+            for alias, executor in self._executors.items():
+                executor.start(self, alias)
+
+    def _start_jobstores(self) -> None:
+        with self._jobstores_lock:
+            if "default" not in self._jobstores:
+                self.add_jobstore(self._create_default_jobstore(), "default")
+
+            for alias, store in self._jobstores.items():
+                store.start(self, alias)
+
+    def _schedule_pending_jobs(self, state: int) -> None:
+        """Take pending jobs to their stores; when none is left, enter the state."""
+        while True:
+            with self._jobstores_lock:
+                if not self._pending_jobs:
+                    self.state = state
+                    return
+                entry = self._pending_jobs[0]
+
+            self._real_add_job(*entry)
+            self._pending_jobs.remove(entry)  # only now: what cannot be added stays pending
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        """
+        Stop the scheduler, its executors and its job stores. It may be started again.
+
+        :param wait: True to wait until the running jobs have ended (but for one that calls this),
+            False not to wait, or the number of seconds to wait before they are left behind
+        :raises SchedulerNotRunningError: if the scheduler is stopped
+        """
+        if self.state == STATE_STOPPED:
+            raise SchedulerNotRunningError
+
+        with self._jobstores_lock:  # no pass is moving jobs on, and none will
+            if self.state == STATE_STOPPED:
+                raise SchedulerNotRunningError
+            self.state = STATE_STOPPED
+            self._shutting_down = True
+            self._next_look = None
+
+        self._hand_over_ready_runs()
+        self._stop_parts(wait)
+        self._drop_backlog()
+        self._shutting_down = False
+        self._logger.info("Scheduler has been shut down")
+        self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
+
+    def _stop_parts(self, wait: bool | float) -> None:
+        # The locks are not held: jobs that are waited for may need them.
+        for alias, executor in list(self._executors.items()):
+            try:
+                executor.shutdown(wait)
+            except Exception:
+                self._logger.exception('Executor "%s" failed to shut down', alias)
+
+        for alias, store in list(self._jobstores.items()):
+            try:
+                with self._jobstores_lock:
+                    store.shutdown()
+            except Exception:
+                self._logger.exception('Job store "%s" failed to shut down', alias)
+
+    def _drop_backlog(self) -> None:
+        """Let listeners know of the runs that no executor has taken."""
+        lost = [*self._backlog.ready, *self._backlog.stuck.values()]
+        self._backlog = Backlog()
+        for advance in lost:
+            for run_time in advance.run_times:
+                self._logger.error(
+                    'The run of job "%s" that was due at %s was never handed to its executor',
+                    advance.job,
+                    run_time,
+                )
+                self._dispatch_event(
+                    JobExecutionEvent(EVENT_JOB_MISSED, advance.job.id, advance.alias, run_time)
+                )
+
+    def pause(self) -> None:
+        """
+        Start no more jobs until :meth:`resume` is called. Running ones go on.
+
+        :raises SchedulerNotRunningError: if the scheduler is stopped
+        """
+        if self.state == STATE_STOPPED:
+            raise SchedulerNotRunningError
+        if self.state == STATE_RUNNING:
+            self.state = STATE_PAUSED
+            self._logger.info("Paused scheduler job processing")
+            self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_PAUSED))
+
+    def resume(self) -> None:
+        """
+        Start jobs again, first those that came due meanwhile.
+
+        :raises SchedulerNotRunningError: if the scheduler is stopped
+        """
+        if self.state == STATE_STOPPED:
+            raise SchedulerNotRunningError
+        if self.state == STATE_PAUSED:
+            self.state = STATE_RUNNING
+            self._logger.info("Resumed scheduler job processing")
+            self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_RESUMED))
+            self.wakeup()
+
+    @property
+    def running(self) -> bool:
+        """Whether the scheduler has been started; True while it is paused, too."""
+        return self.state != STATE_STOPPED
+
+    @abstractmethod
+    def wakeup(self) -> None:
+        """Have the loop look for due jobs at once, rather than when the next one is due."""
+
+    def _check_uwsgi(self) -> None:
+        """
+        Refuse to start where no thread would ever run.
+
+        :raises RuntimeError: under uWSGI without threads
+        """
+        uwsgi = sys.modules.get("uwsgi")
+        if uwsgi is not None and not getattr(uwsgi, "has_threads", True):
+            raise RuntimeError(
+                "uWSGI runs this program with threads disabled, so that no job would ever run. "
+                "Run uWSGI with the --enable-threads option."
+            )
+
+    # --- executors and job stores --------------------------------------------------------------
+
+    def add_executor(
+        self, executor: BaseExecutor | str, alias: str = "default", **executor_opts: Any
+    ) -> None:
+        """
+        Add an executor; if the scheduler runs, it is started.
+
+        :param executor: an instance, or the name of a plugin ("threadpool")
+        :param alias: the name by which jobs choose it
+        :param executor_opts: arguments of the plugin
+        :raises ValueError: if there is an executor by this alias
+        :raises TypeError: if ``executor`` is neither instance nor name, or an option is unknown
+        :raises LookupError: if there is no such plugin
+        """
+        with self._executors_lock:
+            if alias in self._executors:
+                raise ValueError(
+                    f'This scheduler already has an executor by the alias of "{alias}"'
+                )
+
+            if isinstance(executor, str):
+                executor = self._create_plugin_instance("executor", executor, executor_opts)
+            elif not isinstance(executor, BaseExecutor):
+                raise TypeError(
+                    f"Expected an executor instance or a string, got {type(executor).__name__} "
+                    f"instead"
+                )
+
+            assert isinstance(executor, BaseExecutor)
+            if self.state != STATE_STOPPED:
+                executor.start(self, alias)
+            self._executors[alias] = executor
+
+        self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_ADDED, alias))
+        if self.state == STATE_RUNNING:
+            self._backlog.release_stuck()
+            self.wakeup()  # jobs may have been waiting for this executor
+
+    def remove_executor(self, alias: str, shutdown: bool = True) -> None:
+        """
+        Remove an executor. Its jobs stay, and run when there is one by its alias again.
+
+        :param shutdown: whether to shut it down, which waits for its running jobs
+        :raises KeyError: if there is no executor by this alias
+        """
+        with self._executors_lock:
+            executor = self._lookup_executor(alias)
+            del self._executors[alias]
+
+        if shutdown:
+            executor.shutdown()
+
+        self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_REMOVED, alias))
+
+    def add_jobstore(
+        self, jobstore: BaseJobStore | str, alias: str = "default", **jobstore_opts: Any
+    ) -> None:
+        """
+        Add a job store; if the scheduler runs, it is started.
+
+        :param jobstore: an instance, or the name of a plugin ("sqlalchemy")
+        :param alias: the name by which jobs choose it
+        :param jobstore_opts: arguments of the plugin
+        :raises ValueError: if there is a job store by this alias
+        :raises TypeError: if ``jobstore`` is neither instance nor name, or an option is unknown
+        :raises LookupError: if there is no such plugin
+        """
+        with self._jobstores_lock:
+            if alias in self._jobstores:
+                raise ValueError(
+                    f'This scheduler already has a job store by the alias of "{alias}"'
+                )
+
+            if isinstance(jobstore, str):
+                jobstore = self._create_plugin_instance("jobstore", jobstore, jobstore_opts)
+            elif not isinstance(jobstore, BaseJobStore):
+                raise TypeError(
+                    f"Expected a job store instance or a string, got {type(jobstore).__name__} "
+                    f"instead"
+                )
+
+            assert isinstance(jobstore, BaseJobStore)
+            if self.state != STATE_STOPPED:
+                jobstore.start(self, alias)
+            self._jobstores[alias] = jobstore
+
+        self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
+        if self.state != STATE_STOPPED:
+            self.wakeup()
+
+    def remove_jobstore(self, alias: str, shutdown: bool = True) -> None:
+        """
+        Remove a job store; what it keeps stays in it.
+
+        :param shutdown: whether to shut it down
+        :raises KeyError: if there is no job store by this alias
+        """
+        with self._jobstores_lock:
+            jobstore = self._lookup_jobstore(alias)
+            del self._jobstores[alias]
+            if shutdown:
+                jobstore.shutdown()
+
+        self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_REMOVED, alias))
+
+    # --- listeners -----------------------------------------------------------------------------
+
+    def add_listener(self, callback: Listener, mask: int = EVENT_ALL) -> None:
+        """
+        Call a function for each event.
+
+        It is called in the thread in which the event happens, and should return soon. What it
+        raises is logged.
+
+        :param callback: takes the event as its only argument
+        :param mask: the codes (``EVENT_*``) of the events to call it for, joined by ``|``
+        """
+        with self._listeners_lock:
+            self._listeners.append((callback, mask))
+
+    def remove_listener(self, callback: Listener) -> None:
+        """Call a function for no more events; if it is not called for any, nothing happens."""
+        with self._listeners_lock:
+            for position, (known, _) in enumerate(self._listeners):
+                if known == callback:
+                    del self._listeners[position]
+                    return
+
+    def _dispatch_event(self, event: SchedulerEvent) -> None:
+        """Call the listeners of this event."""
+        if self._early_outcomes and event.code & _OUTCOMES and self._hold_back(event):
+            return
+
+        for callback, mask in list(self._listeners):
+            if event.code & mask:
+                try:
+                    callback(event)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:
+                    self._logger.exception("Error notifying listener %r of %r", callback, event)
+
+    def _hold_back(self, event: Any) -> bool:
+        """Keep the outcome of a run until listeners have heard of its submission."""
+        with self._listeners_lock:
+            held = self._early_outcomes.get((event.jobstore, event.job_id))
+            if held is None:
+                return False
+
+            held.append(event)
+            return True
+
+    # --- jobs ----------------------------------------------------------------------------------
+
+    def add_job(
+        self,
+        func: Callable[..., Any] | str,
+        trigger: BaseTrigger | str | None = None,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        misfire_grace_time: Any = undefined,
+        coalesce: Any = undefined,
+        max_instances: Any = undefined,
+        next_run_time: Any = undefined,
+        jobstore: str = "default",
+        executor: str = "default",
+        replace_existing: bool = False,
+        **trigger_args: Any,
+    ) -> Job:
+        """
+        Add a job. While the scheduler is stopped, the job is kept aside until it starts.
+
+        Settings that are not given are those of ``job_defaults``.
+
+        :param func: the function to call, or a reference to it (``"module:function"``)
+        :param trigger: says when to run: a trigger, or the name of one ("date", "interval",
+            "cron", ...) that is built from ``trigger_args``; None: once, now
+        :param args: positional arguments of the function
+        :param kwargs: keyword arguments of the function
+        :param id: id of the job, unique in its store; None: a random one
+        :param name: description for people; None: the name of the function
+        :param misfire_grace_time: how many seconds late a run may start; None = however late
+        :param coalesce: whether runs that are due together become one, the latest
+        :param max_instances: how many runs of the job may go on at once
+        :param next_run_time: when to run first, whatever the trigger says; None: the job is added
+            paused
+        :param jobstore: alias of the job store that keeps the job
+        :param executor: alias of the executor that runs it
+        :param replace_existing: whether to replace the job that has the same id, if there is one.
+            Then its next run time is kept, unless the schedule has changed or ``next_run_time``
+            is given
+        :raises ConflictingIdError: if the id is taken and ``replace_existing`` is False
+        :raises ValueError: if arguments do not fit the function, or the job would never run
+        :raises TypeError: if a setting is of a wrong type, or an argument of the trigger unknown
+        :raises LookupError: if there is no trigger by this name, or no function by this reference
+        :raises SchedulerNotRunningError: while the scheduler shuts down
+        """
+        settings = {
+            "func": func,
+            "args": args,
+            "kwargs": kwargs,
+            "id": id,
+            "name": name,
+            "misfire_grace_time": misfire_grace_time,
+            "coalesce": coalesce,
+            "max_instances": max_instances,
+            "next_run_time": next_run_time,
+            "executor": executor,
+        }
+        job = self._create_job(settings, trigger, trigger_args)
+        if not self._keep_aside([(job, jobstore, replace_existing)]):
+            self._real_add_job(job, jobstore, replace_existing)
+
+        return job
+
+    def add_jobs(self, specs: Iterable[Mapping[str, Any]]) -> list[Job]:
+        """
+        Add many jobs at once, which is much faster than one by one: all of them or none.
+
+        :param specs: for each job, a mapping with the arguments of :meth:`add_job`
+        :return: the jobs, in the same order
+        :raises: what :meth:`add_job` raises; then no job was added
+        """
+        entries = [self._create_entry(spec) for spec in specs]
+        if not self._keep_aside(entries):
+            self._add_entries(entries)
+
+        return [job for job, _, _ in entries]
+
+    def scheduled_job(
+        self,
+        trigger: BaseTrigger | str,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        misfire_grace_time: Any = undefined,
+        coalesce: Any = undefined,
+        max_instances: Any = undefined,
+        next_run_time: Any = undefined,
+        jobstore: str = "default",
+        executor: str = "default",
+        **trigger_args: Any,
+    ) -> Callable[[Func], Func]:
+        """
+        Return a decorator that adds a job for a function, replacing one that has the same id.
+
+        The parameters are those of :meth:`add_job`. Give an ``id`` if the job is kept in a store
+        that outlives the program; otherwise each start adds one more.
+        """
+
+        def decorate(func: Func) -> Func:
+            self.add_job(
+                func,
+                trigger,
+                args,
+                kwargs,
+                id,
+                name,
+                misfire_grace_time,
+                coalesce,
+                max_instances,
+                next_run_time,
+                jobstore,
+                executor,
+                True,
+                **trigger_args,
+            )
+            return func
+
+        return decorate
+
+    def modify_job(self, job_id: str, jobstore: str | None = None, **changes: Any) -> Job:
+        """
+        Change settings of a job.
+
+        :param jobstore: alias of its job store; None to look in all
+        :param changes: ``func``, ``args``, ``kwargs``, ``name``, ``misfire_grace_time``,
+            ``coalesce``, ``max_instances``, ``executor``, ``trigger``, ``next_run_time``
+        :return: the job
+        :raises JobLookupError: if there is no such job
+        """
+        with self._jobstores_lock:
+            job, alias = self._lookup_job(job_id, jobstore)
+            before = {name: getattr(job, name) for name in _SETTINGS if hasattr(job, name)}
+            job._modify(**changes)
+            if alias is not None:
+                try:
+                    self._lookup_jobstore(alias).update_job(job)
+                except BaseException:
+                    for name, value in before.items():
+                        setattr(job, name, value)
+                    raise
+
+            is_earlier = alias is not None and self._is_before_next_look(job)
+
+        self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, job_id, alias))
+        if is_earlier:
+            self.wakeup()
+
+        return job
+
+    def reschedule_job(
+        self,
+        job_id: str,
+        jobstore: str | None = None,
+        trigger: BaseTrigger | str | None = None,
+        **trigger_args: Any,
+    ) -> Job:
+        """
+        Give a job another trigger; its next run time is the first one of the new schedule.
+
+        :param jobstore: alias of its job store; None to look in all
+        :param trigger: as in :meth:`add_job`
+        :return: the job
+        :raises JobLookupError: if there is no such job
+        :raises ValueError: if the new schedule has no time to run
+        """
+        new_trigger = self._create_trigger(trigger, trigger_args)
+        next_run_time = self._first_run_time(new_trigger, job_id)
+        return self.modify_job(job_id, jobstore, trigger=new_trigger, next_run_time=next_run_time)
+
+    def pause_job(self, job_id: str, jobstore: str | None = None) -> Job:
+        """
+        Keep a job from running until it is resumed.
+
+        :param jobstore: alias of its job store; None to look in all
+        :return: the job
+        :raises JobLookupError: if there is no such job
+        """
+        return self.modify_job(job_id, jobstore, next_run_time=None)
+
+    def resume_job(self, job_id: str, jobstore: str | None = None) -> Job | None:
+        """
+        Let a paused job run again, from now on. If its schedule has ended, it is removed.
+
+        :param jobstore: alias of its job store; None to look in all
+        :return: the job; None if it was removed
+        :raises JobLookupError: if there is no such job
+        """
+        with self._jobstores_lock:
+            job, _ = self._lookup_job(job_id, jobstore)
+            next_run_time = job.trigger.get_first_fire_time(None, self._now())
+
+        if next_run_time is None:
+            self.remove_job(job_id, jobstore)
+            return None
+
+        return self.modify_job(job_id, jobstore, next_run_time=next_run_time)
+
+    def get_jobs(self, jobstore: str | None = None, pending: bool | None = None) -> list[Job]:
+        """
+        Return the jobs: those of each store by next run time, or the pending ones.
+
+        :param jobstore: only those of the store by this alias; None: of all stores
+        :param pending: 3.x had a use for this; it is ignored
+        """
+        with self._jobstores_lock:
+            if self.state == STATE_STOPPED:
+                return [job for job, alias, _ in self._pending_jobs if jobstore in (None, alias)]
+
+            return [
+                job
+                for alias, store in self._jobstores.items()
+                if jobstore in (None, alias)
+                for job in store.get_all_jobs()
+            ]
+
+    def get_job(self, job_id: str, jobstore: str | None = None) -> Job | None:
+        """
+        Return a job, or None if there is no such job.
+
+        :param jobstore: alias of its job store; None to look in all
+        """
+        with self._jobstores_lock, suppress(JobLookupError):
+            return self._lookup_job(job_id, jobstore)[0]
+
+        return None
+
+    def get_unrestorable_jobs(
+        self, jobstore: str | None = None
+    ) -> list[tuple[str, str, Exception]]:
+        """
+        Return the stored jobs that cannot be restored, and so do not run: (id, store, error).
+
+        They are kept, and run again when what they need is back.
+
+        :param jobstore: only those of the store by this alias; None: of all stores
+        """
+        with self._jobstores_lock:
+            return [
+                (job_id, alias, error)
+                for alias, store in self._jobstores.items()
+                if jobstore in (None, alias)
+                for job_id, error in store.get_unrestorable_jobs()
+            ]
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
+        """
+        Remove a job. A run that is going on goes on.
+
+        :param jobstore: alias of its job store; None to look in all
+        :raises JobLookupError: if there is no such job
+        """
+        with self._jobstores_lock:
+            alias = self._remove_from_store(job_id, jobstore)
+
+        self._dispatch_event(JobEvent(EVENT_JOB_REMOVED, job_id, alias))
+        self._logger.info("Removed job %s", job_id)
+
+    def _remove_from_store(self, job_id: str, jobstore: str | None) -> str:
+        if self.state == STATE_STOPPED:
+            for position, (job, alias, _) in enumerate(self._pending_jobs):
+                if job.id == job_id and jobstore in (None, alias):
+                    del self._pending_jobs[position]
+                    return alias
+        else:
+            for alias, store in self._jobstores.items():
+                if jobstore in (None, alias):
+                    with suppress(JobLookupError):
+                        store.remove_job(job_id)
+                        return alias
+
+        raise JobLookupError(job_id)
+
+    def remove_all_jobs(self, jobstore: str | None = None) -> None:
+        """
+        Remove all jobs.
+
+        :param jobstore: only those of the store by this alias; None: of all stores
+        """
+        with self._jobstores_lock:
+            if self.state == STATE_STOPPED:
+                self._pending_jobs = [
+                    entry for entry in self._pending_jobs if jobstore not in (None, entry[1])
+                ]
+            else:
+                for alias, store in self._jobstores.items():
+                    if jobstore in (None, alias):
+                        store.remove_all_jobs()
+
+        self._dispatch_event(SchedulerEvent(EVENT_ALL_JOBS_REMOVED, jobstore))
+
+    def print_jobs(self, jobstore: str | None = None, out: IO[str] | None = None) -> None:
+        """
+        Print the jobs, by store.
+
+        :param jobstore: only those of the store by this alias; None: of all stores
+        :param out: where to print; None: to the standard output
+        """
+        with self._jobstores_lock:
+            if self.state == STATE_STOPPED:
+                listing = {"Pending jobs:": self.get_jobs(jobstore)}
+            else:
+                listing = {
+                    f"Jobstore {alias}:": self._jobstores[alias].get_all_jobs()
+                    for alias in sorted(self._jobstores)
+                    if jobstore in (None, alias)
+                }
+
+        none = "No pending jobs" if "Pending jobs:" in listing else "No scheduled jobs"
+        for heading, jobs in listing.items():
+            print(heading, file=out)
+            for line in [str(job) for job in jobs] or [none]:
+                print(f"    {line}", file=out)
+
+    def export_jobs(self, outfile: Any, jobstore: str | None = None) -> None:
+        """
+        Write jobs as JSON, which APScheduler 3.11 reads as well.
+
+        :param outfile: a path, or a text file that is open for writing
+        :param jobstore: only those of the store by this alias; None: of all stores
+        :raises RuntimeError: if the scheduler is stopped: then no store is open
+        :raises ValueError: if there is no textual reference to the function of a job
+        """
+        from ._transfer import write_jobs  # seldom needed
+
+        if self.state == STATE_STOPPED:
+            raise RuntimeError("The scheduler must have been started for job export to work")
+
+        with _opened(outfile, "w") as file:
+            write_jobs(self.get_jobs(jobstore), file)
+
+    def import_jobs(self, infile: Any, jobstore: str = "default") -> None:
+        """
+        Add jobs that :meth:`export_jobs` wrote, here or in APScheduler 3.11: all or none.
+
+        Import only files that you trust: they can make this process call any function.
+
+        :param infile: a path, or a text file that is open for reading
+        :param jobstore: alias of the store to add them to
+        :raises ConflictingIdError: if one of the ids is taken
+        :raises ValueError: if the file holds no such jobs
+        """
+        from ._transfer import read_jobs  # seldom needed
+
+        with _opened(infile, "r") as file:
+            states = read_jobs(file)
+
+        entries = []
+        for state in states:
+            job = Job.__new__(Job)
+            job.__setstate__(state)
+            job._scheduler = self
+            job._jobstore_alias = None
+            entries.append((job, jobstore, False))
+
+        if not self._keep_aside(entries):
+            self._add_entries(entries)
+
+    # --- the steps of adding a job -------------------------------------------------------------
+
+    def _create_entry(self, spec: Mapping[str, Any]) -> tuple[Job, str, bool]:
+        """Create a job from the arguments of add_job(); return it as an entry of pending jobs."""
+        if "func" not in spec:
+            raise TypeError(f'A job needs a "func", but only these were given: {", ".join(spec)}')
+
+        trigger_args = dict(spec)
+        settings = {name: trigger_args.pop(name, undefined) for name in _JOB_ARGUMENTS}
+        jobstore = trigger_args.pop("jobstore", "default")
+        replace_existing = trigger_args.pop("replace_existing", False)
+        job = self._create_job(settings, trigger_args.pop("trigger", None), trigger_args)
+
+        return job, jobstore, replace_existing
+
+    def _create_job(
+        self,
+        settings: Mapping[str, Any],
+        trigger: BaseTrigger | str | None,
+        trigger_args: dict[str, Any],
+    ) -> Job:
+        given = {name: value for name, value in settings.items() if value is not undefined}
+        for name, nothing in (("args", ()), ("kwargs", {})):
+            if given.get(name) is None:
+                given[name] = nothing
+
+        return Job(self, trigger=self._create_trigger(trigger, trigger_args), **given)
+
+    def _keep_aside(self, entries: Sequence[tuple[Job, str, bool]]) -> bool:
+        """Keep jobs until the scheduler starts. False if it has started."""
+        with self._jobstores_lock:
+            if self.state != STATE_STOPPED:
+                return False
+            if self._shutting_down:
+                names = ", ".join(job.name for job, _, _ in entries)
+                raise SchedulerNotRunningError(
+                    f"Scheduler is shutting down and takes no more jobs; not added: {names}"
+                )
+            self._pending_jobs.extend(entries)
+
+        self._logger.info(
+            "Adding job tentatively -- it will be properly scheduled when the scheduler starts"
+        )
+        return True
+
+    def _real_add_job(self, job: Job, jobstore_alias: str, replace_existing: bool) -> None:
+        """Take a job to its store."""
+        with self._jobstores_lock:
+            store = self._lookup_jobstore(jobstore_alias)
+            keeps_time = replace_existing and not hasattr(job, "next_run_time")
+            filled_in = self._fill_in(job)
+            try:
+                try:
+                    store.add_job(job)
+                except ConflictingIdError:
+                    if not replace_existing:
+                        raise
+                    if keeps_time:
+                        self._keep_next_run_time(job, store.lookup_job(job.id))
+                    store.update_job(job)
+            except BaseException:
+                for name in filled_in:
+                    delattr(job, name)
+                raise
+
+            job._jobstore_alias = jobstore_alias
+            is_earlier = self._is_before_next_look(job)
+
+        self._announce_added(job, jobstore_alias)
+        if is_earlier:
+            self.wakeup()
+
+    def _add_entries(self, entries: Sequence[tuple[Job, str, bool]]) -> None:
+        """Take jobs to their stores: all of them or none."""
+        by_store: dict[str, list[tuple[Job, bool]]] = {}
+        for job, alias, replace_existing in entries:
+            by_store.setdefault(alias, []).append((job, replace_existing))
+
+        with self._jobstores_lock:
+            undo: list[Callable[[], object]] = []
+            try:
+                for alias, jobs in by_store.items():
+                    self._add_to_store(self._lookup_jobstore(alias), jobs, undo)
+            except BaseException:
+                for step in reversed(undo):
+                    step()
+                raise
+
+            for job, alias, _ in entries:
+                job._jobstore_alias = alias
+            is_earlier = any(self._is_before_next_look(job) for job, _, _ in entries)
+
+        for job, alias, _ in entries:
+            self._announce_added(job, alias)
+        if is_earlier:
+            self.wakeup()
+
+    def _add_to_store(
+        self,
+        store: BaseJobStore,
+        jobs: Sequence[tuple[Job, bool]],
+        undo: list[Callable[[], object]],
+    ) -> None:
+        """Take jobs to one store; put into ``undo`` what takes back each step."""
+        replaced: list[Job] = []
+        new = [job for job, _ in jobs]
+        for job, replace_existing in jobs:
+            keeps_time = not hasattr(job, "next_run_time")
+            self._fill_in(job)
+            existing = store.lookup_job(job.id) if replace_existing else None
+            if existing is not None:
+                if keeps_time:
+                    self._keep_next_run_time(job, existing)
+                new = [other for other in new if other is not job]
+                replaced.append(job)
+                undo.append(lambda existing=existing: store.update_job(existing))
+
+        undo.append(lambda: None)
+        store.add_jobs(new)
+        undo[-1] = lambda: store.remove_jobs([job.id for job in new])
+        store.update_jobs(replaced)
+
+    def _announce_added(self, job: Job, alias: str) -> None:
+        self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
+        self._dispatch_event(JobEvent(EVENT_JOB_ADDED, job.id, alias))
+
+    def _fill_in(self, job: Job) -> list[str]:
+        """Give the job the settings that it has not; return their names."""
+        filled_in = []
+        for name, value in self._job_defaults.items():
+            if not hasattr(job, name):
+                setattr(job, name, value)
+                filled_in.append(name)
+
+        if not hasattr(job, "next_run_time"):
+            job.next_run_time = self._first_run_time(job.trigger, job.name)
+            filled_in.append("next_run_time")
+
+        return filled_in
+
+    def _first_run_time(self, trigger: BaseTrigger, name: str) -> datetime | None:
+        """Return when a schedule that begins now runs first; None if it has ended."""
+        first = trigger.get_first_fire_time(None, self._now())
+        if first is None:
+            if trigger.get_first_fire_time(None, _LONG_AGO) is None:
+                raise ValueError(f'Job "{name}" would never run: {trigger} has no time to run')
+            self._logger.warning(
+                'Job "%s" will not run: %s has no time to run from now on', name, trigger
+            )
+
+        return first
+
+    def _keep_next_run_time(self, job: Job, existing: Job | None) -> None:
+        """Let a job that replaces one with the same schedule go on where that one was."""
+        if existing is not None and job.trigger.is_same_schedule(existing.trigger):
+            job.trigger = existing.trigger  # its interval counts from where it did
+            job.next_run_time = existing.next_run_time
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def _now(self) -> datetime:
+        """Return the current time; nothing else of the scheduler reads the clock."""
+        return datetime.now(self.timezone)
+
+    def _process_jobs(self) -> float | None:
+        """
+        Start the jobs that are due.
+
+        :return: seconds until the next look; None if no job waits for a time, or while the
+            scheduler is paused
+        """
+        next_look = self._advance_due_jobs()
+        self._hand_over_ready_runs()
+        next_look = earliest((next_look, self._backlog.earliest_retry()))
+        if next_look is None:
+            self._logger.debug("No jobs; waiting until a job is added")
+            return None
+
+        wait_seconds = max(next_look.timestamp() - self._now().timestamp(), 0.0)
+        self._logger.debug("Next wakeup is due at %s (in %f seconds)", next_look, wait_seconds)
+        return wait_seconds
+
+    def _advance_due_jobs(self) -> datetime | None:
+        """Move due jobs on in their stores, and return when to look again."""
+        with self._jobstores_lock:
+            if self.state != STATE_RUNNING:
+                return None
+
+            self._next_look = DispatchPass(
+                self._jobstores,
+                self._lookup_executor,
+                self._backlog,
+                self._now(),
+                timedelta(seconds=self.jobstore_retry_interval),
+                self._logger,
+            ).run()
+            return self._next_look
+
+    def _hand_over_ready_runs(self) -> None:
+        """Hand the runs of the jobs that were moved on to their executors."""
+        while True:
+            with self._handover_lock:  # shutdown() waits for a run that is being handed over
+                if not self._backlog.ready:
+                    return
+                advance = self._backlog.ready.popleft()
+                key = (advance.job._jobstore_alias, advance.job.id)
+                self._early_outcomes.setdefault(key, [])
+                submission = self._submit(advance)
+
+            try:
+                if submission is not None:
+                    self._announce_submission(advance, submission)
+            finally:
+                with self._listeners_lock:
+                    outcomes = self._early_outcomes.pop(key, [])
+                for outcome in outcomes:
+                    self._dispatch_event(outcome)
+
+    def _announce_submission(self, advance: Advance, submission: JobSubmissionEvent) -> None:
+        self._dispatch_event(submission)
+        if advance.ends:
+            self._logger.info("Removed job %s", advance.job.id)
+            self._dispatch_event(JobEvent(EVENT_JOB_REMOVED, advance.job.id, advance.alias))
+        elif advance.error is not None:
+            self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, advance.job.id, advance.alias))
+
+    def _submit(self, advance: Advance) -> JobSubmissionEvent | None:
+        """Hand the runs of one job over; return what happened, None if they have to be kept."""
+        job, run_times = advance.job, advance.run_times
+        try:
+            self._lookup_executor(job.executor).submit_job(job, run_times)
+        except MaxInstancesReachedError:
+            self._logger.warning(
+                'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
+                job,
+                job.max_instances,
+            )
+            return JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, advance.alias, run_times)
+        except Exception:
+            advance.retry_at = self._now().astimezone(timezone.utc) + timedelta(
+                seconds=self.jobstore_retry_interval
+            )
+            self._backlog.stuck[advance.key] = advance
+            self._logger.exception(
+                'Error submitting job "%s" to executor "%s" -- trying again at %s',
+                job,
+                job.executor,
+                advance.retry_at,
+            )
+            return None
+
+        return JobSubmissionEvent(EVENT_JOB_SUBMITTED, job.id, advance.alias, run_times)
+
+    def _is_before_next_look(self, job: Job) -> bool:
+        """Tell whether the loop has to look earlier than it would. Needs the job store lock."""
+        run_time = job.next_run_time
+        if self.state != STATE_RUNNING or run_time is None:
+            return False
+
+        return self._next_look is None or run_time.timestamp() < self._next_look.timestamp()
+
+    # --- hooks and look-ups --------------------------------------------------------------------
+
+    def _create_lock(self) -> Any:
+        """Return a reentrant lock that suits the framework."""
+        return RLock()
+
+    def _create_default_executor(self) -> BaseExecutor:
+        """Return the executor that is used where none by the alias "default" was added."""
+        return ThreadPoolExecutor()
+
+    def _create_default_jobstore(self) -> BaseJobStore:
+        """Return the job store that is used where none by the alias "default" was added."""
+        return MemoryJobStore()
+
+    def _create_trigger(
+        self, trigger: BaseTrigger | str | None, trigger_args: dict[str, Any]
+    ) -> BaseTrigger:
+        if isinstance(trigger, BaseTrigger):
+            return trigger
+        if trigger is None:
+            trigger = "date"
+        elif not isinstance(trigger, str):
+            raise TypeError(
+                f"Expected a trigger instance or string, got {type(trigger).__name__} instead"
+            )
+
+        trigger_args = {"timezone": self.timezone, **trigger_args}
+        return self._create_plugin_instance("trigger", trigger, trigger_args)  # type: ignore[no-any-return]
+
+    def _create_plugin_instance(
+        self, type_: str, alias: str, constructor_kwargs: Mapping[str, Any]
+    ) -> Any:
+        """
+        Build a plugin by its name.
+
+        :param type_: "trigger", "executor" or "jobstore"
+        :param alias: the name of the plugin
+        """
+        kind, base, classes = {
+            "trigger": ("triggers", BaseTrigger, self._trigger_classes),
+            "executor": ("executors", BaseExecutor, self._executor_classes),
+            "jobstore": ("jobstores", BaseJobStore, self._jobstore_classes),
+        }[type_]
+        return build(load_class(kind, alias, base, classes), constructor_kwargs)
+
+    def _lookup_executor(self, alias: str) -> BaseExecutor:
+        try:
+            return self._executors[alias]
+        except KeyError:
+            raise KeyError(f"No such executor: {alias}") from None
+
+    def _lookup_jobstore(self, alias: str) -> BaseJobStore:
+        try:
+            return self._jobstores[alias]
+        except KeyError:
+            raise KeyError(f"No such job store: {alias}") from None
+
+    def _lookup_job(self, job_id: str, jobstore_alias: str | None) -> tuple[Job, str | None]:
+        """
+        Find a job.
+
+        :param jobstore_alias: alias of its store; None to look in all
+        :return: the job, and the alias of its store, which is None for a pending job
+        :raises JobLookupError: if there is no such job
+        """
+        if self.state == STATE_STOPPED:
+            for job, alias, _ in self._pending_jobs:
+                if job.id == job_id and jobstore_alias in (None, alias):
+                    return job, None
+        else:
+            for alias, store in self._jobstores.items():
+                if jobstore_alias in (None, alias):
+                    found = store.lookup_job(job_id)
+                    if found is not None:
+                        return found, alias
+
+        raise JobLookupError(job_id)
+
+
+# What subclasses and this class read from the configuration; others are reported.
+_OPTIONS = (
+    "executors",
+    "job_defaults",
+    "jobstore_retry_interval",
+    "jobstores",
+    "logger",
+    "timezone",
+)
+
+_JOB_ARGUMENTS = (
+    "func",
+    "args",
+    "kwargs",
+    "id",
+    "name",
+    "misfire_grace_time",
+    "coalesce",
+    "max_instances",
+    "next_run_time",
+    "executor",
+)
+# What modify_job() may change, and has to restore when the store refuses the change.
+_SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name != "id"))
+
+# Before any schedule that people write: what has no time to run from here on never has one.
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@contextmanager
+def _opened(file: Any, mode: str) -> Iterator[IO[str]]:
+    """Open a path; leave an open file to the caller."""
+    if hasattr(file, "write" if mode == "w" else "read"):
+        yield file
+        return
+
+    with open(file, mode, encoding="utf-8") as opened:
+        yield opened

@@ -1,0 +1,56 @@
+"""A scheduler that has the thread that starts it to itself."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Any
+
+from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
+
+
+class BlockingScheduler(BaseScheduler):
+    """
+    Runs in the thread that starts it: :meth:`start` returns when the scheduler is shut down.
+
+    Ctrl+C raises KeyboardInterrupt from it.
+    """
+
+    _event: Any = None  # a threading.Event, or what the framework has in its place
+
+    def start(self, *args: Any, **kwargs: Any) -> None:
+        """Start the scheduler, and return when it has been shut down; see the base class."""
+        self._prepare_loop()
+        super().start(*args, **kwargs)
+        self._main_loop()
+
+    def _prepare_loop(self) -> None:
+        if self.state == STATE_STOPPED:
+            self._event = Event()  # a new one, so that a loop that is about to end still does
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        super().shutdown(wait)
+        self._event.set()
+
+    def _main_loop(self) -> None:
+        """Look for due jobs until the scheduler is shut down."""
+        event = self._event
+        wait_seconds: float | None = 0.0
+        while self.state != STATE_STOPPED and self._event is event:
+            event.wait(MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT))
+            event.clear()
+            wait_seconds = self._look()
+
+    def _look(self) -> float | None:
+        """Start due jobs; an error does not end the loop."""
+        try:
+            return self._process_jobs()
+        except Exception:
+            self._logger.exception(
+                "Looking for due jobs failed -- trying again in %s seconds",
+                self.jobstore_retry_interval,
+            )
+            return self.jobstore_retry_interval
+
+    def wakeup(self) -> None:
+        if self._event is not None:
+            self._event.set()
