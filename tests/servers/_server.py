@@ -114,11 +114,12 @@ class Server(ABC):
         if self.external:
             pytest.skip(f"{self.variable} names a server that is not ours to kill")
 
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             # The group, because PostgreSQL's own children would outlive it for a moment.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(STOP_TIMEOUT)
-            self._process = None
+
+        self._process = None
 
     def restart(self) -> None:
         """Stop the server if it runs; start it again on the same port and data."""
