@@ -92,7 +92,8 @@ class BaseCombiningTrigger(BaseTrigger):
 class AndTrigger(BaseCombiningTrigger):
     """Run when all parts would run at the same time.
 
-    :param threshold: seconds within which times count as the same; the earliest is taken
+    :param threshold: times less than so many seconds apart count as the same, and the earliest
+        is taken; with 0 they have to be equal
     :param max_iterations: after so many rounds without a common time the schedule has ended, and
         a warning says so
     """
@@ -118,7 +119,7 @@ class AndTrigger(BaseCombiningTrigger):
         self.max_iterations = max_iterations
 
     def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
-        tolerance = timedelta(seconds=self.threshold)
+        tolerance = self._tolerance
         times = [trigger.get_first_fire_time(after, now) for trigger in self.triggers]
         for _ in range(self.max_iterations):
             instants = [time.astimezone(UTC) for time in times if time is not None]
@@ -145,7 +146,7 @@ class AndTrigger(BaseCombiningTrigger):
         if not self.triggers:
             return previous_fire_time
 
-        tolerance = timedelta(seconds=self.threshold)
+        tolerance = self._tolerance
         last = max(self._last_times(previous_fire_time, now), key=_instant)
         for _ in range(self.max_iterations):
             if not is_later(last, previous_fire_time):
@@ -160,6 +161,11 @@ class AndTrigger(BaseCombiningTrigger):
 
         self._warn_of_no_match()
         return previous_fire_time
+
+    @property
+    def _tolerance(self) -> timedelta:
+        """How far apart times that count as the same may be, at most."""
+        return max(timedelta(seconds=self.threshold) - MICROSECOND, timedelta())
 
     def _last_times(self, previous_fire_time: datetime, limit: datetime) -> list[datetime]:
         return [part.get_last_fire_time(previous_fire_time, limit) for part in self.triggers]

@@ -88,7 +88,7 @@ class ExcludingTrigger(BaseTrigger):
         return None
 
     def _exclusion(self, fire_time: datetime) -> tuple[datetime, datetime] | None:
-        """Return the wall-clock times from and to which a time is excluded, or None if it is not."""
+        """Return the wall-clock times between which a time is excluded, None if it is not."""
         day, time_of_day = fire_time.date(), fire_time.time()
         if day in self.dates:
             midnight = datetime.combine(day, time())
@@ -140,9 +140,12 @@ class ExcludingTrigger(BaseTrigger):
 
     def _exclusions(self) -> str:
         windows = "".join(f", between {start} and {end}" for start, end in self.between)
-        # Calendars of holidays are too long to show.
-        count = f"{len(self.dates)} " if isinstance(self.dates, Sized) else ""
-        return (f", {count}dates" if self.dates else "") + windows
+        if isinstance(self.dates, Sized) and not self.dates:
+            return windows
+
+        # Too many to show, or, in a calendar that computes them, without number.
+        count = f"{len(self.dates)} " if isinstance(self.dates, frozenset) else ""
+        return f", {count}dates{windows}"
 
 
 def _later(fire_time: datetime, end: datetime) -> datetime:
