@@ -7,7 +7,7 @@ import sys
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -21,13 +21,8 @@ from ..events import (
     EVENT_EXECUTOR_ADDED,
     EVENT_EXECUTOR_REMOVED,
     EVENT_JOB_ADDED,
-    EVENT_JOB_ERROR,
-    EVENT_JOB_EXECUTED,
-    EVENT_JOB_MAX_INSTANCES,
-    EVENT_JOB_MISSED,
     EVENT_JOB_MODIFIED,
     EVENT_JOB_REMOVED,
-    EVENT_JOB_SUBMITTED,
     EVENT_JOBSTORE_ADDED,
     EVENT_JOBSTORE_REMOVED,
     EVENT_SCHEDULER_PAUSED,
@@ -35,17 +30,16 @@ from ..events import (
     EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_START,
     JobEvent,
-    JobExecutionEvent,
-    JobSubmissionEvent,
     SchedulerEvent,
 )
-from ..executors.base import BaseExecutor, MaxInstancesReachedError
+from ..executors.base import BaseExecutor
 from ..executors.pool import ThreadPoolExecutor
 from ..job import Job
-from ..jobstores.base import BaseJobStore, ConflictingIdError, JobLookupError
+from ..jobstores.base import BaseJobStore, JobLookupError
 from ..jobstores.memory import MemoryJobStore
 from ..triggers.base import BaseTrigger
 from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from ._adding import Adding, first_run_time
 from ._config import (
     DEFAULT_RETRY_INTERVAL,
     nest,
@@ -54,7 +48,8 @@ from ._config import (
     read_retry_interval,
     warn_of_unknown,
 )
-from ._dispatch import Advance, Backlog, DispatchPass, earliest
+from ._dispatch import Backlog, DispatchPass, earliest
+from ._handover import Handover
 from ._plugins import build, class_from_options, load_class
 
 if TYPE_CHECKING:
@@ -70,8 +65,6 @@ STATE_PAUSED = 2
 
 # A loop looks again after so many seconds at the latest, so that a changed clock is noticed.
 MAX_WAIT = 60.0
-
-_OUTCOMES = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED
 
 
 class BaseScheduler(metaclass=ABCMeta):
@@ -119,12 +112,9 @@ class BaseScheduler(metaclass=ABCMeta):
         self._shutting_down = False
 
         self._backlog = Backlog()
-        self._handover_lock = self._create_lock()
+        self._handover = Handover(self)
         # When the loop will look by itself; None: not known. Guarded by the job store lock.
         self._next_look: datetime | None = None
-        # Outcomes of runs whose submission listeners have not heard of, by store and job id.
-        self._early_outcomes: dict[tuple[str | None, str], list[SchedulerEvent]] = {}
-
         self.configure(gconfig, **options)
 
     def __getstate__(self) -> Any:
@@ -282,7 +272,8 @@ class BaseScheduler(metaclass=ABCMeta):
 
         self._hand_over_ready_runs()
         self._stop_parts(wait)
-        self._drop_backlog()
+        self._handover.drop(self._backlog)
+        self._backlog = Backlog()
         self._shutting_down = False
         self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
@@ -301,21 +292,6 @@ class BaseScheduler(metaclass=ABCMeta):
                     store.shutdown()
             except Exception:
                 self._logger.exception('Job store "%s" failed to shut down', alias)
-
-    def _drop_backlog(self) -> None:
-        """Let listeners know of the runs that no executor has taken."""
-        lost = [*self._backlog.ready, *self._backlog.stuck.values()]
-        self._backlog = Backlog()
-        for advance in lost:
-            for run_time in advance.run_times:
-                self._logger.error(
-                    'The run of job "%s" that was due at %s was never handed to its executor',
-                    advance.job,
-                    run_time,
-                )
-                self._dispatch_event(
-                    JobExecutionEvent(EVENT_JOB_MISSED, advance.job.id, advance.alias, run_time)
-                )
 
     def pause(self) -> None:
         """
@@ -497,7 +473,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _dispatch_event(self, event: SchedulerEvent) -> None:
         """Call the listeners of this event."""
-        if self._early_outcomes and event.code & _OUTCOMES and self._hold_back(event):
+        if self._handover.holds_back(event):
             return
 
         for callback, mask in list(self._listeners):
@@ -508,16 +484,6 @@ class BaseScheduler(metaclass=ABCMeta):
                     raise
                 except BaseException:
                     self._logger.exception("Error notifying listener %r of %r", callback, event)
-
-    def _hold_back(self, event: Any) -> bool:
-        """Keep the outcome of a run until listeners have heard of its submission."""
-        with self._listeners_lock:
-            held = self._early_outcomes.get((event.jobstore, event.job_id))
-            if held is None:
-                return False
-
-            held.append(event)
-            return True
 
     # --- jobs ----------------------------------------------------------------------------------
 
@@ -688,7 +654,7 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises ValueError: if the new schedule has no time to run
         """
         new_trigger = self._create_trigger(trigger, trigger_args)
-        next_run_time = self._first_run_time(new_trigger, job_id)
+        next_run_time = first_run_time(new_trigger, self._now(), job_id, self._logger)
         return self.modify_job(job_id, jobstore, trigger=new_trigger, next_run_time=next_run_time)
 
     def pause_job(self, job_id: str, jobstore: str | None = None) -> Job:
@@ -928,22 +894,7 @@ class BaseScheduler(metaclass=ABCMeta):
         """Take a job to its store."""
         with self._jobstores_lock:
             store = self._lookup_jobstore(jobstore_alias)
-            keeps_time = replace_existing and not hasattr(job, "next_run_time")
-            filled_in = self._fill_in(job)
-            try:
-                try:
-                    store.add_job(job)
-                except ConflictingIdError:
-                    if not replace_existing:
-                        raise
-                    if keeps_time:
-                        self._keep_next_run_time(job, store.lookup_job(job.id))
-                    store.update_job(job)
-            except BaseException:
-                for name in filled_in:
-                    delattr(job, name)
-                raise
-
+            self._adding().add(store, job, replace_existing)
             job._jobstore_alias = jobstore_alias
             is_earlier = self._is_before_next_look(job)
 
@@ -958,14 +909,9 @@ class BaseScheduler(metaclass=ABCMeta):
             by_store.setdefault(alias, []).append((job, replace_existing))
 
         with self._jobstores_lock:
-            undo: list[Callable[[], object]] = []
-            try:
+            with self._adding() as adding:
                 for alias, jobs in by_store.items():
-                    self._add_to_store(self._lookup_jobstore(alias), jobs, undo)
-            except BaseException:
-                for step in reversed(undo):
-                    step()
-                raise
+                    adding.add_many(self._lookup_jobstore(alias), jobs)
 
             for job, alias, _ in entries:
                 job._jobstore_alias = alias
@@ -976,66 +922,12 @@ class BaseScheduler(metaclass=ABCMeta):
         if is_earlier:
             self.wakeup()
 
-    def _add_to_store(
-        self,
-        store: BaseJobStore,
-        jobs: Sequence[tuple[Job, bool]],
-        undo: list[Callable[[], object]],
-    ) -> None:
-        """Take jobs to one store; put into ``undo`` what takes back each step."""
-        replaced: list[Job] = []
-        new = [job for job, _ in jobs]
-        for job, replace_existing in jobs:
-            keeps_time = not hasattr(job, "next_run_time")
-            self._fill_in(job)
-            existing = store.lookup_job(job.id) if replace_existing else None
-            if existing is not None:
-                if keeps_time:
-                    self._keep_next_run_time(job, existing)
-                new = [other for other in new if other is not job]
-                replaced.append(job)
-                undo.append(lambda existing=existing: store.update_job(existing))
-
-        undo.append(lambda: None)
-        store.add_jobs(new)
-        undo[-1] = lambda: store.remove_jobs([job.id for job in new])
-        store.update_jobs(replaced)
+    def _adding(self) -> Adding:
+        return Adding(self._job_defaults, self._now(), self._logger)
 
     def _announce_added(self, job: Job, alias: str) -> None:
         self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
         self._dispatch_event(JobEvent(EVENT_JOB_ADDED, job.id, alias))
-
-    def _fill_in(self, job: Job) -> list[str]:
-        """Give the job the settings that it has not; return their names."""
-        filled_in = []
-        for name, value in self._job_defaults.items():
-            if not hasattr(job, name):
-                setattr(job, name, value)
-                filled_in.append(name)
-
-        if not hasattr(job, "next_run_time"):
-            job.next_run_time = self._first_run_time(job.trigger, job.name)
-            filled_in.append("next_run_time")
-
-        return filled_in
-
-    def _first_run_time(self, trigger: BaseTrigger, name: str) -> datetime | None:
-        """Return when a schedule that begins now runs first; None if it has ended."""
-        first = trigger.get_first_fire_time(None, self._now())
-        if first is None:
-            if trigger.get_first_fire_time(None, _LONG_AGO) is None:
-                raise ValueError(f'Job "{name}" would never run: {trigger} has no time to run')
-            self._logger.warning(
-                'Job "%s" will not run: %s has no time to run from now on', name, trigger
-            )
-
-        return first
-
-    def _keep_next_run_time(self, job: Job, existing: Job | None) -> None:
-        """Let a job that replaces one with the same schedule go on where that one was."""
-        if existing is not None and job.trigger.is_same_schedule(existing.trigger):
-            job.trigger = existing.trigger  # its interval counts from where it did
-            job.next_run_time = existing.next_run_time
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -1079,58 +971,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _hand_over_ready_runs(self) -> None:
         """Hand the runs of the jobs that were moved on to their executors."""
-        while True:
-            with self._handover_lock:  # shutdown() waits for a run that is being handed over
-                if not self._backlog.ready:
-                    return
-                advance = self._backlog.ready.popleft()
-                key = (advance.job._jobstore_alias, advance.job.id)
-                self._early_outcomes.setdefault(key, [])
-                submission = self._submit(advance)
-
-            try:
-                if submission is not None:
-                    self._announce_submission(advance, submission)
-            finally:
-                with self._listeners_lock:
-                    outcomes = self._early_outcomes.pop(key, [])
-                for outcome in outcomes:
-                    self._dispatch_event(outcome)
-
-    def _announce_submission(self, advance: Advance, submission: JobSubmissionEvent) -> None:
-        self._dispatch_event(submission)
-        if advance.ends:
-            self._logger.info("Removed job %s", advance.job.id)
-            self._dispatch_event(JobEvent(EVENT_JOB_REMOVED, advance.job.id, advance.alias))
-        elif advance.error is not None:
-            self._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, advance.job.id, advance.alias))
-
-    def _submit(self, advance: Advance) -> JobSubmissionEvent | None:
-        """Hand the runs of one job over; return what happened, None if they have to be kept."""
-        job, run_times = advance.job, advance.run_times
-        try:
-            self._lookup_executor(job.executor).submit_job(job, run_times)
-        except MaxInstancesReachedError:
-            self._logger.warning(
-                'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
-                job,
-                job.max_instances,
-            )
-            return JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, advance.alias, run_times)
-        except Exception:
-            advance.retry_at = self._now().astimezone(timezone.utc) + timedelta(
-                seconds=self.jobstore_retry_interval
-            )
-            self._backlog.stuck[advance.key] = advance
-            self._logger.exception(
-                'Error submitting job "%s" to executor "%s" -- trying again at %s',
-                job,
-                job.executor,
-                advance.retry_at,
-            )
-            return None
-
-        return JobSubmissionEvent(EVENT_JOB_SUBMITTED, job.id, advance.alias, run_times)
+        self._handover.hand_over(self._backlog)
 
     def _is_before_next_look(self, job: Job) -> bool:
         """Tell whether the loop has to look earlier than it would. Needs the job store lock."""
@@ -1243,9 +1084,6 @@ _JOB_ARGUMENTS = (
 )
 # What modify_job() may change, and has to restore when the store refuses the change.
 _SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name != "id"))
-
-# Before any schedule that people write: what has no time to run from here on never has one.
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @contextmanager

@@ -1,0 +1,132 @@
+"""Take new jobs to their stores: defaults, first run times, replacement, all or none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from ..job import Job
+from ..jobstores.base import BaseJobStore, ConflictingIdError
+from ..triggers.base import BaseTrigger
+
+# Before any schedule that people write: what has no time to run from here on never has one.
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def first_run_time(
+    trigger: BaseTrigger, now: datetime, name: str, logger: logging.Logger
+) -> datetime | None:
+    """
+    Return when a schedule that begins now runs first; None if it has ended already.
+
+    :param name: of the job, for the error and the log
+    :raises ValueError: if the schedule never had a time to run
+    """
+    first = trigger.get_first_fire_time(None, now)
+    if first is None:
+        if trigger.get_first_fire_time(None, _LONG_AGO) is None:
+            raise ValueError(f'Job "{name}" would never run: {trigger} has no time to run')
+        logger.warning('Job "%s" will not run: %s has no time to run from now on', name, trigger)
+
+    return first
+
+
+class Adding:
+    """
+    Takes jobs to stores. What goes wrong leaves stores and jobs as they were.
+
+    :param defaults: settings of jobs that have no own
+    :param now: the current time, from which schedules begin
+    """
+
+    def __init__(self, defaults: Mapping[str, Any], now: datetime, logger: logging.Logger) -> None:
+        self._defaults = defaults
+        self._now = now
+        self._logger = logger
+        self._undo: list[Callable[[], object]] = []  # takes back what was done, in its order
+
+    def add(self, store: BaseJobStore, job: Job, replace_existing: bool) -> None:
+        """
+        Take one job to a store.
+
+        :raises ConflictingIdError: if its id is taken, and it is not to replace
+        """
+        with self:
+            keeps_time = self._fill_in(job)
+            try:
+                store.add_job(job)
+            except ConflictingIdError:
+                if not replace_existing:
+                    raise
+                self._replace(store, [(job, keeps_time)])
+
+    def add_many(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
+        """
+        Take many jobs to a store at once; call it inside of ``with``.
+
+        :param jobs: each with whether to replace the job that has its id
+        :raises ConflictingIdError: if an id is taken by a job that is not to be replaced
+        """
+        new: list[Job] = []
+        replacing: list[tuple[Job, bool]] = []
+        for job, replace_existing in jobs:
+            keeps_time = self._fill_in(job)
+            if replace_existing and store.lookup_job(job.id) is not None:
+                replacing.append((job, keeps_time))
+            else:
+                new.append(job)
+
+        store.add_jobs(new)
+        self._undo.append(lambda: store.remove_jobs([job.id for job in new]))
+        self._replace(store, replacing)
+
+    def _fill_in(self, job: Job) -> bool:
+        """Give the job the settings that it has not; tell whether it had no next run time."""
+        missing = {name: value for name, value in self._defaults.items() if not hasattr(job, name)}
+        keeps_time = not hasattr(job, "next_run_time")
+        if keeps_time:
+            missing["next_run_time"] = first_run_time(
+                job.trigger, self._now, job.name, self._logger
+            )
+
+        def forget() -> None:
+            for name in missing:
+                delattr(job, name)
+
+        for name, value in missing.items():
+            setattr(job, name, value)
+        self._undo.append(forget)
+
+        return keeps_time
+
+    def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
+        replaced = []
+        for job, keeps_time in jobs:
+            existing = store.lookup_job(job.id)
+            if existing is not None:
+                replaced.append(existing)
+                if keeps_time and job.trigger.is_same_schedule(existing.trigger):
+                    self._go_on(job, existing)
+
+        if jobs:
+            self._undo.append(lambda: store.update_jobs(replaced))
+            store.update_jobs([job for job, _ in jobs])
+
+    def _go_on(self, job: Job, existing: Job) -> None:
+        """Let a job with an unchanged schedule go on where the one that it replaces was."""
+        trigger = job.trigger
+        self._undo.append(lambda: setattr(job, "trigger", trigger))
+        job.trigger = existing.trigger  # its interval counts from where it did
+        job.next_run_time = existing.next_run_time
+
+    def __enter__(self) -> Adding:
+        return self
+
+    def __exit__(self, cls: type[BaseException] | None, *exc_info: object) -> None:
+        while cls is not None and self._undo:
+            try:
+                self._undo.pop()()
+            except Exception:  # the first error is the one to raise
+                self._logger.exception("Taking back what was added before the error failed")
