@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from calendar import monthrange
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from calendar import isleap
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 
@@ -13,6 +13,7 @@ from .fields import BaseField
 
 # After so many years the days of the months fall on the same days of the week again.
 CYCLE = 400
+LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 NONE = -1
 
 
@@ -27,6 +28,7 @@ class CronCalendar:
         "_day",
         "_day_masks",
         "_either_day",
+        "_every_year",
         "_hours",
         "_minutes",
         "_month_in_view",
@@ -41,10 +43,12 @@ class CronCalendar:
         self._hours = _from_each(_values(fields["hour"]))
         self._minutes = _from_each(_values(fields["minute"]))
         self._seconds = _from_each(_values(fields["second"]))
-        self._months = _values(fields["month"])
+        self._months = _from_each(_values(fields["month"]))
         self._years = _values(fields["year"])
-        self._weeks = _values(fields["week"])
-        self._weekdays = _values(fields["day_of_week"])
+        self._every_year = len(self._years) == MAX_VALUES["year"] - MIN_VALUES["year"] + 1
+        weeks = _values(fields["week"])
+        self._weeks = () if len(weeks) == MAX_VALUES["week"] else weeks  # (): all of them
+        self._weekdays = frozenset(_values(fields["day_of_week"]))
         self._day = fields["day"]
         self._either_day = either_day
         # The days that match, as bits, by first weekday and length of the month.
@@ -90,65 +94,62 @@ class CronCalendar:
         return datetime(*later_day, hour, minute, second, 0, local.tzinfo)
 
     def _next_day(self, year: int, month: int, day: int, days: int) -> tuple[int, int, int] | None:
-        later_days = days >> (day + 1)
-        if later_days:
-            return year, month, day + 1 + _lowest(later_days)
+        days >>= day + 1
+        if days:
+            return year, month, day + 1 + _lowest(days)
 
-        for later_year, later_month in self._months_after(year, month):
-            days = self._view(later_year, later_month)
-            if days:
-                return later_year, later_month, _lowest(days)
+        # If there is none in a whole cycle of the calendar, there never is.
+        last_year = year + CYCLE if self._every_year else MAX_VALUES["year"]
+        if year not in self._years:
+            month = 12
+        while not days:
+            month = self._months[month + 1]
+            if month == NONE:
+                year, month = self._year_after(year), self._months[0]
+                if year == NONE or year > last_year:
+                    return None
+            days = self._matching_days(year, month)
 
-        return None
+        self._month_in_view = (year, month, days)
+        return year, month, _lowest(days)
 
-    def _months_after(self, year: int, month: int) -> Iterator[tuple[int, int]]:
-        """Iterate over the matching months, as far as the days of none after would be new."""
-        for later in self._months:
-            if later > month and year in self._years:
-                yield year, later
+    def _year_after(self, year: int) -> int:
+        following = year + 1
+        if following in self._years:
+            return following
 
-        first = bisect_left(self._years, year + 1)
-        every_year = len(self._years) == MAX_VALUES["year"] - MIN_VALUES["year"] + 1
-        for later_year in self._years[first : first + CYCLE if every_year else None]:
-            for later in self._months:
-                yield later_year, later
+        position = bisect_left(self._years, following)
+        return self._years[position] if position < len(self._years) else NONE
 
     def _view(self, year: int, month: int) -> int:
         """Return the matching days of a month as bits, and remember them for the next call."""
-        first = date(year, month, 1)
-        days = 0
-        if month in self._months and year in self._years:
-            days = self._matching_days(first)
-
+        matches = self._months[month] == month and year in self._years
+        days = self._matching_days(year, month) if matches else 0
         self._month_in_view = (year, month, days)
+
         return days
 
-    def _matching_days(self, first: date) -> int:
-        weekday, length = monthrange(first.year, first.month)
+    def _matching_days(self, year: int, month: int) -> int:
+        weekday, length = date(year, month, 1).weekday(), _length(year, month)
         days = self._day_masks.get((weekday, length))
         if days is None:
-            of_month = _bits(
-                day
-                for expression in self._day.expressions
-                for day in expression.days(first.year, first.month)
-            )
-            of_week = _bits(
-                day for day in range(1, length + 1) if (weekday + day - 1) % 7 in self._weekdays
-            )
-            days = of_month | of_week if self._either_day else of_month & of_week
+            days = self._days_by_day(year, month, weekday, length)
             self._day_masks[weekday, length] = days
 
-        return days & self._days_of_weeks(first, length)
+        return days & self._days_of_weeks(year, month) if self._weeks else days
 
-    def _days_of_weeks(self, first: date, length: int) -> int:
-        if len(self._weeks) == MAX_VALUES["week"]:
-            return -1  # all bits
-
-        return _bits(
-            day
-            for day in range(1, length + 1)
-            if first.replace(day=day).isocalendar()[1] in self._weeks
+    def _days_by_day(self, year: int, month: int, weekday: int, length: int) -> int:
+        expressions = self._day.expressions
+        of_month = _bits(day for item in expressions for day in item.days(year, month))
+        of_week = _bits(
+            day for day in range(1, length + 1) if (weekday + day - 1) % 7 in self._weekdays
         )
+
+        return of_month | of_week if self._either_day else of_month & of_week
+
+    def _days_of_weeks(self, year: int, month: int) -> int:
+        days = range(1, _length(year, month) + 1)
+        return _bits(day for day in days if date(year, month, day).isocalendar()[1] in self._weeks)
 
 
 def calendar_of(fields: Iterable[BaseField], either_day: bool) -> CronCalendar:
@@ -189,6 +190,10 @@ def _bits(numbers: Iterable[int]) -> int:
         bits |= 1 << number
 
     return bits
+
+
+def _length(year: int, month: int) -> int:
+    return 29 if month == 2 and isleap(year) else LENGTHS[month]
 
 
 def _lowest(bits: int) -> int:

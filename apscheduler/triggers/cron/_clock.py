@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from functools import lru_cache
 
@@ -52,7 +52,8 @@ class ZoneClock:
     def __init__(self, tz: tzinfo) -> None:
         self.tz = tz
         # Local times, from and to, between which all exist once and no change is near.
-        self.even = (datetime.min.replace(tzinfo=tz), datetime.min.replace(tzinfo=tz))
+        never, always = datetime.min.replace(tzinfo=tz), datetime.max.replace(tzinfo=tz)
+        self.even = (never, always) if isinstance(tz, timezone) else (never, never)
         self._change: Change | None = None
 
     def even_from(self, local: datetime) -> datetime:
