@@ -134,6 +134,20 @@ class DispatchPass:
         looks = [self._process_store(alias, store) for alias, store in self._stores.items()]
         return earliest(looks)
 
+    def settle(self) -> None:
+        """Only find out about the writes that failed; there will be no other pass."""
+        for alias, store in self._stores.items():
+            self._settle_unclear(alias, store)
+
+        for advance in self._backlog.unclear.values():
+            self._logger.error(
+                'Job store "%s" did not tell whether it moved job "%s" on: its run that was due '
+                "at %s has not been started, and will be at the next start only if it did not",
+                advance.alias,
+                advance.job,
+                advance.old,
+            )
+
     def _process_store(self, alias: str, store: BaseJobStore) -> datetime | None:
         try:
             self._settle_unclear(alias, store)

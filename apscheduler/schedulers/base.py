@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, tzinfo
 from threading import RLock
+from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from tzlocal import get_localzone
@@ -211,12 +212,14 @@ class BaseScheduler(metaclass=ABCMeta):
 
         self._check_uwsgi()
         self._shutting_down = False
+        scheduled: list[tuple[Job, str, bool]] = []
         try:
             self._start_executors()
             self._start_jobstores()
-            self._schedule_pending_jobs(STATE_PAUSED if paused else STATE_RUNNING)
+            self._schedule_pending_jobs(scheduled, STATE_PAUSED if paused else STATE_RUNNING)
         except BaseException:
             self._stop_parts(wait=False)
+            self._take_back(scheduled)
             raise
 
         self._logger.info("Scheduler started")
@@ -225,22 +228,22 @@ class BaseScheduler(metaclass=ABCMeta):
             self.wakeup()
 
     def _start_executors(self) -> None:
-        with self._executors_lock:
-            if "default" not in self._executors:
-                self.add_executor(self._create_default_executor(), "default")
+        if "default" not in self._executors:
+            self.add_executor(self._create_default_executor(), "default")
 
+        with self._executors_lock:
             for alias, executor in self._executors.items():
                 executor.start(self, alias)
 
     def _start_jobstores(self) -> None:
-        with self._jobstores_lock:
-            if "default" not in self._jobstores:
-                self.add_jobstore(self._create_default_jobstore(), "default")
+        if "default" not in self._jobstores:
+            self.add_jobstore(self._create_default_jobstore(), "default")
 
+        with self._jobstores_lock:
             for alias, store in self._jobstores.items():
                 store.start(self, alias)
 
-    def _schedule_pending_jobs(self, state: int) -> None:
+    def _schedule_pending_jobs(self, scheduled: list[tuple[Job, str, bool]], state: int) -> None:
         """Take pending jobs to their stores; when none is left, enter the state."""
         while True:
             with self._jobstores_lock:
@@ -251,6 +254,14 @@ class BaseScheduler(metaclass=ABCMeta):
 
             self._real_add_job(*entry)
             self._pending_jobs.remove(entry)  # only now: what cannot be added stays pending
+            scheduled.append(entry)
+
+    def _take_back(self, scheduled: list[tuple[Job, str, bool]]) -> None:
+        """Keep jobs for the next start that this one, which failed, has taken to their stores."""
+        for job, _, _ in scheduled:
+            job._jobstore_alias = None
+        # Some stores still hold them, and some forgot them when they were shut down.
+        self._pending_jobs[:0] = [(job, alias, True) for job, alias, _ in scheduled]
 
     def shutdown(self, wait: bool | float = True) -> None:
         """
@@ -266,6 +277,7 @@ class BaseScheduler(metaclass=ABCMeta):
         with self._jobstores_lock:  # no pass is moving jobs on, and none will
             if self.state == STATE_STOPPED:
                 raise SchedulerNotRunningError
+            self._dispatch_pass().settle()
             self.state = STATE_STOPPED
             self._shutting_down = True
             self._next_look = None
@@ -280,9 +292,10 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _stop_parts(self, wait: bool | float) -> None:
         # The locks are not held: jobs that are waited for may need them.
+        deadline = None if isinstance(wait, bool) else monotonic() + wait
         for alias, executor in list(self._executors.items()):
             try:
-                executor.shutdown(wait)
+                executor.shutdown(wait if deadline is None else max(deadline - monotonic(), 0.0))
             except Exception:
                 self._logger.exception('Executor "%s" failed to shut down', alias)
 
@@ -959,15 +972,18 @@ class BaseScheduler(metaclass=ABCMeta):
             if self.state != STATE_RUNNING:
                 return None
 
-            self._next_look = DispatchPass(
-                self._jobstores,
-                self._lookup_executor,
-                self._backlog,
-                self._now(),
-                timedelta(seconds=self.jobstore_retry_interval),
-                self._logger,
-            ).run()
+            self._next_look = self._dispatch_pass().run()
             return self._next_look
+
+    def _dispatch_pass(self) -> DispatchPass:
+        return DispatchPass(
+            self._jobstores,
+            self._lookup_executor,
+            self._backlog,
+            self._now(),
+            timedelta(seconds=self.jobstore_retry_interval),
+            self._logger,
+        )
 
     def _hand_over_ready_runs(self) -> None:
         """Hand the runs of the jobs that were moved on to their executors."""
