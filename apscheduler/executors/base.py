@@ -72,6 +72,12 @@ class BaseExecutor(metaclass=ABCMeta):
             number of seconds to wait before they are left behind
         """
 
+    def after_fork(self) -> None:
+        """Called in a forked child, which has none of the threads that ran the jobs."""
+        self._instances.clear()
+        if self._scheduler is not None:
+            self._lock = self._scheduler._create_lock()  # the old one may be held for ever
+
     def submit_job(self, job: Job, run_times: list[datetime]) -> None:
         """
         Run a job once for each run time.

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from threading import current_thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ._threads import ThreadPool
@@ -35,12 +37,12 @@ class BasePoolExecutor(BaseExecutor):
     def _finish(
         self, job: Job, run_times: list[datetime], future: concurrent.futures.Future[Any]
     ) -> None:
-        try:
-            events = future.result()
-        except BaseException as exc:
+        if future.cancelled():
+            self._fail(job, run_times, AbandonedError(job.id))
+        elif (exc := future.exception()) is not None:
             self._fail(job, run_times, exc)
         else:
-            self._run_job_success(job.id, events)
+            self._run_job_success(job.id, future.result())
 
     def shutdown(self, wait: bool | float = True) -> None:
         self._pool.shutdown(bool(wait))
@@ -68,6 +70,10 @@ class ThreadPoolExecutor(BasePoolExecutor):
         if self._pool._shutdown:  # the scheduler is started anew
             self._pool = self._make_pool()
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._pool = self._make_pool()
+
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         self._pool.execute(partial(self._run, job, run_times))
 
@@ -89,7 +95,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
     :param pool_kwargs: further arguments of :class:`concurrent.futures.ProcessPoolExecutor`
     """
 
-    _pool: concurrent.futures.ProcessPoolExecutor
+    _pool: Any  # a concurrent.futures.ProcessPoolExecutor, of which private parts are needed
 
     def __init__(
         self, max_workers: int = 10, pool_kwargs: Mapping[str, Any] | None = None
@@ -120,9 +126,29 @@ class ProcessPoolExecutor(BasePoolExecutor):
             self._pool = self._make_pool()
             super()._do_submit_job(job, run_times)
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._pool = self._make_pool()
+
     def shutdown(self, wait: bool | float = True) -> None:
         self._is_shut_down = True
-        super().shutdown(wait)
+        # Listeners are called in the thread that looks after the pool; it cannot wait for itself.
+        if current_thread() is self._pool._executor_manager_thread:
+            wait = False
+        if isinstance(wait, bool):
+            self._pool.shutdown(wait)
+        else:
+            self._shutdown_within(wait)
+
+    def _shutdown_within(self, seconds: float) -> None:
+        """Drop what has not begun, wait for the rest, and end the processes that go on."""
+        deadline = monotonic() + seconds
+        processes = list(self._pool._processes.values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.join(max(deadline - monotonic(), 0.0))
+            if process.is_alive():
+                process.terminate()
 
 
 class AbandonedError(RuntimeError):

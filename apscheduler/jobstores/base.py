@@ -66,6 +66,9 @@ class BaseJobStore(metaclass=ABCMeta):
     def shutdown(self) -> None:  # noqa: B027  # having nothing to free is the honest default
         """Free what the store holds open, such as connections. It may be started again."""
 
+    def after_fork(self) -> None:  # noqa: B027  # having nothing to renew is the honest default
+        """Called in a forked child: renew what must not be shared with the parent process."""
+
     def _fix_paused_jobs_sorting(self, jobs: list[Job]) -> None:
         """Move the paused jobs of the list to its end, in place."""
         jobs.sort(key=lambda job: job.next_run_time is None)

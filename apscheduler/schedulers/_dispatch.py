@@ -77,6 +77,8 @@ class Backlog:
         self.unclear: dict[tuple[str, str], Advance] = {}
         # Jobs with more due runs than one pass handles; none of these is skipped.
         self.catching_up: set[tuple[str, str]] = set()
+        # Stores whose jobs do not know yet that the clock was set back, and from what time.
+        self.set_back_from: dict[str, datetime] = {}
         # Jobs whose unknown executor was logged already.
         self.without_executor: set[tuple[str, str]] = set()
 
@@ -151,6 +153,7 @@ class DispatchPass:
     def _process_store(self, alias: str, store: BaseJobStore) -> datetime | None:
         try:
             self._settle_unclear(alias, store)
+            self._follow_clock(alias, store)
             look_again_at = self._process_due_jobs(alias, store)
             if look_again_at is None:
                 return store.get_next_run_time()
@@ -162,6 +165,25 @@ class DispatchPass:
                 'Job store "%s" failed -- trying again at %s', alias, self._retry_at
             )
             return self._retry_at
+
+    def _follow_clock(self, alias: str, store: BaseJobStore) -> None:
+        """Let jobs that count real time not wait for a clock that was set back."""
+        before = self._backlog.set_back_from.get(alias)
+        if before is None:
+            return
+
+        changed = []
+        for job in store.get_all_jobs():
+            if job.next_run_time is not None:
+                run_time = job.trigger.get_fire_time_after_set_back(
+                    job.next_run_time, before, self._now
+                )
+                if not _is_same_instant(run_time, job.next_run_time):
+                    job.next_run_time = run_time
+                    changed.append(job)
+
+        store.update_jobs(changed)
+        del self._backlog.set_back_from[alias]
 
     def _process_due_jobs(self, alias: str, store: BaseJobStore) -> datetime | None:
         """Move due jobs on. Return when to look after those that had to stay; None if none had."""

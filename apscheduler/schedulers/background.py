@@ -36,6 +36,10 @@ class BackgroundScheduler(BlockingScheduler):
         self._thread.start()
         _started.add(self)
 
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._thread = None
+
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         super().shutdown(*args, **kwargs)
         thread, self._thread = self._thread, None

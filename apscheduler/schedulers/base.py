@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta, tzinfo
 from threading import RLock
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakSet
 
 from tzlocal import get_localzone
 
@@ -41,6 +43,7 @@ from ..jobstores.memory import MemoryJobStore
 from ..triggers.base import BaseTrigger
 from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from ._adding import Adding, first_run_time
+from ._clock import ClockWatch
 from ._config import (
     DEFAULT_RETRY_INTERVAL,
     nest,
@@ -103,20 +106,26 @@ class BaseScheduler(metaclass=ABCMeta):
     def __init__(self, gconfig: Mapping[str, Any] = {}, **options: Any) -> None:
         super().__init__()
         self._executors: dict[str, BaseExecutor] = {}
-        self._executors_lock = self._create_lock()
         self._jobstores: dict[str, BaseJobStore] = {}
-        self._jobstores_lock = self._create_lock()
         self._listeners: list[tuple[Listener, int]] = []
-        self._listeners_lock = self._create_lock()
         # Jobs added before the start: (job, alias of its store, replace_existing)
         self._pending_jobs: list[tuple[Job, str, bool]] = []
         self._shutting_down = False
 
+        self._prepare()
+        self.configure(gconfig, **options)
+        _schedulers.add(self)
+
+    def _prepare(self) -> None:
+        """Make locks, and forget all that is going on."""
+        self._executors_lock = self._create_lock()
+        self._jobstores_lock = self._create_lock()
+        self._listeners_lock = self._create_lock()
         self._backlog = Backlog()
         self._handover = Handover(self)
+        self._clock_watch = ClockWatch()
         # When the loop will look by itself; None: not known. Guarded by the job store lock.
         self._next_look: datetime | None = None
-        self.configure(gconfig, **options)
 
     def __getstate__(self) -> Any:
         raise TypeError(
@@ -289,6 +298,25 @@ class BaseScheduler(metaclass=ABCMeta):
         self._shutting_down = False
         self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
+
+    def _after_fork(self) -> None:
+        """
+        Stop, in a forked child: the thread that ran this scheduler is in the parent process.
+
+        Locks may have been held by other threads, which are not there to release them.
+        """
+        was_running, self.state = self.running, STATE_STOPPED
+        self._prepare()
+        for executor in self._executors.values():
+            executor.after_fork()
+        for store in self._jobstores.values():
+            store.after_fork()
+
+        if was_running:
+            self._logger.warning(
+                "This process was forked from one with a running scheduler, which goes on in that "
+                "process only; here it is stopped. To run jobs in this process, too, call start()"
+            )
 
     def _stop_parts(self, wait: bool | float) -> None:
         # The locks are not held: jobs that are waited for may need them.
@@ -948,6 +976,10 @@ class BaseScheduler(metaclass=ABCMeta):
         """Return the current time; nothing else of the scheduler reads the clock."""
         return datetime.now(self.timezone)
 
+    def _elapsed(self) -> float:
+        """Return seconds on a clock that goes with :meth:`_now`, but cannot be set."""
+        return monotonic()
+
     def _process_jobs(self) -> float | None:
         """
         Start the jobs that are due.
@@ -971,6 +1003,11 @@ class BaseScheduler(metaclass=ABCMeta):
         with self._jobstores_lock:
             if self.state != STATE_RUNNING:
                 return None
+
+            before = self._clock_watch.set_back_from(self._now(), self._elapsed())
+            if before is not None:
+                self._logger.warning("The clock was set back: it should be %s by now", before)
+                self._backlog.set_back_from.update(dict.fromkeys(self._jobstores, before))
 
             self._next_look = self._dispatch_pass().run()
             return self._next_look
@@ -1100,6 +1137,18 @@ _JOB_ARGUMENTS = (
 )
 # What modify_job() may change, and has to restore when the store refuses the change.
 _SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name != "id"))
+
+
+_schedulers: WeakSet[BaseScheduler] = WeakSet()
+
+
+def _after_fork() -> None:
+    for scheduler in list(_schedulers):
+        scheduler._after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

@@ -27,6 +27,10 @@ class BlockingScheduler(BaseScheduler):
         if self.state == STATE_STOPPED:
             self._event = Event()  # a new one, so that a loop that is about to end still does
 
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._event = None
+
     def shutdown(self, wait: bool | float = True) -> None:
         super().shutdown(wait)
         self._event.set()

@@ -70,6 +70,20 @@ class BaseTrigger(ABC):
                 yield fire_time
             fire_time = self._following(fire_time)
 
+    def get_fire_time_after_set_back(
+        self, next_fire_time: datetime, before: datetime, now: datetime
+    ) -> datetime:
+        """Return when to run after the clock was set back, instead of at ``next_fire_time``.
+
+        The default is to run at that time all the same, when the clock comes to it again: so no
+        time of the wall clock is run at twice. A trigger that counts real time should not wait.
+
+        :param next_fire_time: the time that was waited for
+        :param before: what time it would be, had the clock not been set back
+        :param now: the current time
+        """
+        return next_fire_time
+
     def start_from(self, now: datetime) -> None:  # noqa: B027 - an honest default
         """Count from ``now`` where the trigger was built without a start of its own.
 

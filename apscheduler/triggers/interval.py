@@ -95,6 +95,21 @@ class IntervalTrigger(BaseTrigger):
 
         return last if last is not None and moved_on else previous_fire_time
 
+    def get_fire_time_after_set_back(
+        self, next_fire_time: datetime, before: datetime, now: datetime
+    ) -> datetime:
+        """Return the time that is as far away as it was, so that the interval stays real time."""
+        # A time further away was set by hand, and is waited for.
+        if is_later(next_fire_time, datetime_utc_add(before, self.interval)):
+            return next_fire_time
+
+        set_back_by = before.astimezone(UTC) - now.astimezone(UTC)
+        earlier = datetime_utc_add(next_fire_time, -set_back_by)
+        if self._given is not False and is_later(self.start_date, earlier):
+            return self.start_date
+
+        return earlier
+
     def _since_start(self, instant: datetime) -> timedelta:
         return instant.astimezone(UTC) - self.start_date.astimezone(UTC)
 
