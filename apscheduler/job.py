@@ -85,7 +85,7 @@ class Job:
     def __init__(self, scheduler: Any, id: str | None = None, **kwargs: Any) -> None:
         self._scheduler = scheduler
         self._jobstore_alias = None
-        self._modify(id=uuid4().hex if id is None else id, **kwargs)
+        self._modify(id=uuid4().hex if id in (None, "") else id, **kwargs)
 
     def modify(self, **changes: Any) -> Job:
         """Change settings of this job; see :meth:`BaseScheduler.modify_job`."""
