@@ -256,7 +256,7 @@ class TestState:
 
     def test_a_function_that_is_gone_is_told(self, job: Job) -> None:
         state = {**job.__getstate__(), "func": "tests.jobs:gone"}
-        with pytest.raises(LookupError, match="tests.jobs:gone: error looking up object"):
+        with pytest.raises(LookupError, match=r"tests\.jobs:gone: error looking up object"):
             Job.__new__(Job).__setstate__(state)
 
 

@@ -143,7 +143,7 @@ class TestReferences:
         assert isinstance(caught.value.__cause__, ImportError)
 
     def test_a_missing_name_is_told(self) -> None:
-        with pytest.raises(LookupError, match="tests.jobs:gone: error looking up object"):
+        with pytest.raises(LookupError, match=r"tests\.jobs:gone: error looking up object"):
             ref_to_obj("tests.jobs:gone")
 
     def test_a_module_is_imported_when_its_first_reference_is_resolved(
@@ -254,7 +254,9 @@ class TestArguments:
     def test_a_keyword_only_argument_may_be_missing(self) -> None:
         def func(*, x: Any) -> None: ...
 
-        with pytest.raises(ValueError, match="keyword-only arguments have not been supplied.*: x"):
+        with pytest.raises(
+            ValueError, match=r"keyword-only arguments have not been supplied.*: x"
+        ):
             self.check(func)
 
     def test_a_callable_that_does_not_tell_its_parameters_is_not_checked(self) -> None:
