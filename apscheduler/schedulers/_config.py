@@ -71,9 +71,14 @@ def read_retry_interval(value: Any) -> float:
 
     :raises ValueError: if it is not a number above 0
     """
-    seconds = float(value)
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0  # refused below
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"jobstore_retry_interval must be a number above 0, got {value!r}")
+        raise ValueError(
+            f"jobstore_retry_interval must be a number of seconds above 0, got {value!r}"
+        )
 
     return seconds
 
@@ -92,7 +97,7 @@ def read_job_defaults(value: Mapping[str, Any], logger: logging.Logger) -> dict[
         "misfire_grace_time": _read_misfire_grace_time(
             value.get("misfire_grace_time", DEFAULT_MISFIRE_GRACE_TIME)
         ),
-        "coalesce": asbool(value.get("coalesce", DEFAULT_COALESCE)),
+        "coalesce": _read_coalesce(value.get("coalesce", DEFAULT_COALESCE)),
         "max_instances": _read_max_instances(value.get("max_instances", DEFAULT_MAX_INSTANCES)),
     }
     warn_of_unknown("job_defaults option", value, defaults, logger)
@@ -103,8 +108,8 @@ def _read_misfire_grace_time(value: Any) -> int | None:
     if isinstance(value, str) and value.strip().lower() in _NO_LIMIT:
         return None
 
-    seconds = asint(value)
-    if seconds is not None and seconds <= 0:
+    seconds = _whole_number(value)
+    if value is not None and (seconds is None or seconds <= 0):
         raise ValueError(
             f"misfire_grace_time must be a positive number of seconds, or None to run however "
             f"late, got {value!r}"
@@ -113,12 +118,27 @@ def _read_misfire_grace_time(value: Any) -> int | None:
     return seconds
 
 
+def _read_coalesce(value: Any) -> bool:
+    try:
+        return asbool(value)
+    except ValueError as exc:
+        raise ValueError(f"coalesce must be true or false, got {value!r}") from exc
+
+
 def _read_max_instances(value: Any) -> int:
-    number = asint(value)
+    number = _whole_number(value)
     if number is None or number <= 0:
         raise ValueError(f"max_instances must be a positive integer, got {value!r}")
 
     return number
+
+
+def _whole_number(value: Any) -> int | None:
+    """Return a whole number; None for anything else, which the caller refuses by its name."""
+    try:
+        return asint(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def warn_of_unknown(
