@@ -42,6 +42,7 @@ class ManualScheduler(BaseScheduler):
         **options: Any,
     ) -> None:
         self._clock = datetime.now(timezone.utc)
+        self._is_woken = False
         super().__init__(gconfig, **options)
         if now is not None:
             start = convert_to_datetime(now, self.timezone, "now")
@@ -89,7 +90,7 @@ class ManualScheduler(BaseScheduler):
 
     def run_due(self) -> float | None:
         """
-        Run what is due now, without moving the clock.
+        Run what is due now, and what its runs make due, without moving the clock.
 
         :return: seconds until the next look; None if no job waits for a time, or while the
             scheduler is paused
@@ -98,6 +99,14 @@ class ManualScheduler(BaseScheduler):
         if not self.running:
             raise SchedulerNotRunningError("The scheduler is not running -- call start() first")
 
+        wait_seconds = self._look()
+        while self._is_woken:
+            wait_seconds = self._look()
+
+        return wait_seconds
+
+    def _look(self) -> float | None:
+        self._is_woken = False
         return self._process_jobs()
 
     def _next_stop(self) -> datetime | None:
@@ -106,7 +115,8 @@ class ManualScheduler(BaseScheduler):
             return earliest((self._next_look, self._backlog.earliest_retry()))
 
     def wakeup(self) -> None:
-        """Do nothing: the test says when to look."""
+        """Note that there is more to do than was known; the test says when to look."""
+        self._is_woken = True
 
     def _create_default_executor(self) -> BaseExecutor:
         return _ManualExecutor()

@@ -126,6 +126,19 @@ class TestJobs:
         with pytest.raises(LookupError):
             apscheduler.current_job.get()
 
+    def test_what_runs_make_due_runs_too(self, scheduler: ManualScheduler) -> None:
+        runs: list[tuple[str, float]] = []
+
+        def run(name: str) -> None:
+            runs.append((name, (scheduler.now - MARCH_1).total_seconds()))
+            if name == "first":
+                scheduler.add_job(run, args=["at once"])
+                scheduler.add_job(run, "interval", ["later"], seconds=10)
+
+        scheduler.add_job(run, args=["first"])
+        scheduler.advance(20)
+        assert runs == [("first", 0), ("at once", 0), ("later", 10), ("later", 20)]
+
     def test_one_that_shuts_the_scheduler_down_stops_the_clock(
         self, scheduler: ManualScheduler
     ) -> None:
