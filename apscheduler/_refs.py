@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from inspect import Parameter, Signature, iscoroutinefunction, ismethod, signature
+from threading import Lock
 from types import BuiltinFunctionType, FunctionType
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 
 class _Undefined:
@@ -132,6 +133,31 @@ def add_function_alias(old_ref: str, new_ref: str) -> None:
         raise ValueError(f'The alias "{old_ref}" -> "{new_ref}" leads back to "{old_ref}"')
 
     _function_aliases[old_ref] = new_ref
+    with _watchers_lock:
+        watchers = list(_watchers)
+    for watcher in watchers:
+        watcher.function_alias_added()
+
+
+class AliasWatcher(Protocol):
+    """Wants to know when a reference may have become good."""
+
+    def function_alias_added(self) -> None: ...
+
+
+_watchers: WeakSet[AliasWatcher] = WeakSet()
+_watchers_lock = Lock()
+
+
+def watch_aliases(watcher: AliasWatcher) -> None:
+    """Call the method of the watcher after each new function alias, until it is unwatched."""
+    with _watchers_lock:
+        _watchers.add(watcher)
+
+
+def unwatch_aliases(watcher: AliasWatcher) -> None:
+    with _watchers_lock:
+        _watchers.discard(watcher)
 
 
 def _split_ref(ref: str) -> tuple[str, str]:

@@ -1,0 +1,323 @@
+"""What all job stores share that keep jobs as bytes: jobs to bytes, bytes to jobs, and parking."""
+
+from __future__ import annotations
+
+import pickle
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._refs import unwatch_aliases, watch_aliases
+from .._time import datetime_to_utc_timestamp, utc_timestamp_to_datetime
+from ..job import Job
+from .base import BaseJobStore, ConflictingIdError, JobLookupError, TransientJobError
+
+if TYPE_CHECKING:
+    from ..schedulers.base import BaseScheduler
+
+# The newest protocol of the oldest Python that APScheduler 3.11 runs on: any of them reads it.
+PICKLE_PROTOCOL = 5
+
+
+class Record(NamedTuple):
+    """A job as a store keeps it."""
+
+    id: str
+    timestamp: float | None  # POSIX time of the next run; None while paused
+    data: bytes
+
+
+class Parked(NamedTuple):
+    """What is known of a stored job that cannot be restored."""
+
+    reason: str
+    error: Exception
+    # Of which bytes, and with which function aliases, this is known.
+    attempt: tuple[int, int]
+
+
+class PersistentJobStore(BaseJobStore):
+    """
+    Keeps jobs as bytes in a place that outlives the program.
+
+    A subclass reads and writes records by the ``_read_*`` and ``_write_*`` methods below; what it
+    reads goes through :meth:`_restore_all`. Each write happens as a whole or not at all, and what
+    the driver raises is raised as it is.
+
+    A job whose bytes cannot be restored is *parked*: logged once, left out of all answers, and
+    never touched. It is tried again when its bytes change, when a function alias is added, and
+    after a restart. It can be removed and replaced like any other.
+
+    :param pickle_protocol: protocol of :mod:`pickle` for what is written; any is read
+    """
+
+    def __init__(self, pickle_protocol: int = PICKLE_PROTOCOL) -> None:
+        self.pickle_protocol = pickle_protocol
+        self._parked: dict[str, Parked] = {}
+        self._still_parked: set[str] = set()  # those met since all jobs were read last
+        self._alias_generation = 0
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        super().start(scheduler, alias)
+        watch_aliases(self)
+
+    def shutdown(self) -> None:
+        unwatch_aliases(self)
+        self._parked.clear()
+
+    def function_alias_added(self) -> None:
+        """Try parked jobs again. Called from any thread."""
+        self._alias_generation += 1
+        if self._parked and self._scheduler is not None:
+            self._scheduler.wakeup()
+
+    # --- what each backend writes --------------------------------------------------------------
+
+    @abstractmethod
+    def _read(self, job_id: str) -> bytes | None:
+        """Return the bytes of one job, or None if there is no such job."""
+
+    @abstractmethod
+    def _read_due(self, timestamp: float) -> list[Job]:
+        """Return the jobs, in any order, whose stored time is not later than the given one."""
+
+    @abstractmethod
+    def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
+        """
+        Return id, time and bytes of the jobs that run first, in order, without paused ones.
+
+        :param after: only times later than this one; None: any time
+        :param limit: how many to return, unless there are fewer
+        """
+
+    @abstractmethod
+    def _read_all(self) -> list[Job]:
+        """Return all jobs, in any order."""
+
+    @abstractmethod
+    def _write_new(self, records: Sequence[Record]) -> None:
+        """
+        Take in records with ids that differ from each other: all or none.
+
+        :raises ConflictingIdError: if one of the ids is taken
+        """
+
+    @abstractmethod
+    def _write_changed(self, records: Sequence[Record]) -> list[str]:
+        """Replace records; return the ids of those that are not there."""
+
+    @abstractmethod
+    def _delete(self, job_ids: Sequence[str]) -> list[str]:
+        """Remove records; return the ids of those that are not there."""
+
+    @abstractmethod
+    def _delete_all(self) -> None:
+        """Remove all records."""
+
+    # --- jobs to bytes and back ----------------------------------------------------------------
+
+    def _dump(self, job: Job) -> bytes:
+        return pickle.dumps(job.__getstate__(), self.pickle_protocol)
+
+    def _load(self, data: bytes) -> Job:
+        return self._reconstitute_job(data)
+
+    def _reconstitute_job(self, job_state: Any) -> Job:
+        """Make a job of its pickled state. Programs override this to look at jobs as they come."""
+        return self._revive(pickle.loads(job_state))
+
+    def _revive(self, state: dict[str, Any]) -> Job:
+        job = Job.__new__(Job)
+        job.__setstate__(state)
+        job._scheduler = self._scheduler  # type: ignore[assignment]  # the store was started
+        job._jobstore_alias = self._alias
+        return job
+
+    def _record(self, job: Job) -> Record:
+        if job.func_ref is None:
+            raise TransientJobError(job.id)
+
+        # One reading of the run time: what is stored in two places is the same.
+        return Record(job.id, datetime_to_utc_timestamp(job.next_run_time), self._dump(job))
+
+    def _restore(self, job_id: str, data: bytes) -> Job | None:
+        """Make a job of its bytes, or park it and return None."""
+        generation = self._alias_generation
+        known = self._parked.get(job_id)
+        if known is not None and known.attempt == (hash(data), generation):
+            self._still_parked.add(job_id)
+            return None
+
+        try:
+            job = self._load(data)
+            _check(job, job_id)
+        except Exception as exc:
+            self._park(job_id, exc, (hash(data), generation))
+            return None
+
+        if known is not None:
+            del self._parked[job_id]
+            self._logger.info('Job "%s" can be restored again', job_id)
+
+        return job
+
+    def _restore_all(self, items: Iterable[tuple[str, bytes]]) -> list[Job]:
+        """Make jobs of ids and bytes, and park those that cannot be restored."""
+        restored = (self._restore(job_id, data) for job_id, data in items)
+        return [job for job in restored if job is not None]
+
+    def _park(self, job_id: str, exc: Exception, attempt: tuple[int, int]) -> None:
+        reason = f"{type(exc).__name__}: {exc}"
+        if exc.__cause__ is not None:
+            reason += f" ({type(exc.__cause__).__name__}: {exc.__cause__})"
+
+        known = self._parked.get(job_id)
+        if known is None or known.reason != reason:
+            self._logger.error(
+                'Job "%s" in job store "%s" cannot be restored and will not run; '
+                "it is kept as it is -- %s",
+                job_id,
+                self._alias,
+                reason,
+            )
+        _drop_tracebacks(exc)
+        self._parked[job_id] = Parked(reason, exc, attempt)
+        self._still_parked.add(job_id)
+
+    def _forget(self, job_ids: Iterable[str]) -> None:
+        """Drop the notes on parked jobs that were replaced or removed."""
+        if self._parked:
+            for job_id in job_ids:
+                self._parked.pop(job_id, None)
+
+    # --- the public side -----------------------------------------------------------------------
+
+    def lookup_job(self, job_id: str) -> Job | None:
+        data = self._read(job_id)
+        return None if data is None else self._restore(job_id, data)
+
+    def get_due_jobs(self, now: datetime) -> list[Job]:
+        timestamp = now.timestamp()
+        timed = ((_timestamp(job), job.id, job) for job in self._read_due(timestamp))
+        # The states have the last word: somebody may have changed a stored time by hand.
+        due = [entry for entry in timed if entry[0] is not None and entry[0] <= timestamp]
+        due.sort(key=itemgetter(0, 1))
+        return [job for _, _, job in due]
+
+    def get_next_run_time(self) -> datetime | None:
+        return utc_timestamp_to_datetime(self._first_timestamp(None))
+
+    def get_next_run_time_after(self, now: datetime) -> datetime | None:
+        return utc_timestamp_to_datetime(self._first_timestamp(now.timestamp()))
+
+    def _first_timestamp(self, after: float | None) -> float | None:
+        """Return when the first job runs that is not parked."""
+        limit = len(self._parked) + 1
+        while True:
+            rows = self._read_first(after, limit)
+            earliest = self._earliest(rows)
+            # What was not read is no earlier than the last row that was.
+            if len(rows) < limit or (earliest is not None and earliest <= rows[-1][1]):
+                return earliest
+
+            limit *= 2
+
+    def _earliest(self, rows: Iterable[tuple[str, float, bytes]]) -> float | None:
+        earliest: float | None = None
+        for job_id, stored, data in rows:
+            if earliest is not None and earliest <= stored:
+                break
+            job = self._restore(job_id, data)
+            time = None if job is None else _timestamp(job)
+            if time is not None:
+                # Whichever is later: before that, get_due_jobs() does not return the job.
+                time = max(time, stored)
+                earliest = time if earliest is None else min(earliest, time)
+
+        return earliest
+
+    def get_all_jobs(self) -> list[Job]:
+        jobs = self._census()
+        jobs.sort(key=lambda job: (_timestamp(job) or 0.0, job.id))
+        self._fix_paused_jobs_sorting(jobs)
+        return jobs
+
+    def get_unrestorable_jobs(self) -> list[tuple[str, Exception]]:
+        """
+        Return id and error of each stored job that cannot be restored at present.
+
+        All jobs of the store are read and tried.
+        """
+        self._census()
+        return [(job_id, note.error) for job_id, note in self._parked.items()]
+
+    def _census(self) -> list[Job]:
+        """Read all jobs; forget what is known of parked ones that are not there any more."""
+        self._still_parked.clear()
+        jobs = self._read_all()
+        self._forget(self._parked.keys() - self._still_parked)
+        return jobs
+
+    def add_job(self, job: Job) -> None:
+        self._write_new([self._record(job)])
+
+    def add_jobs(self, jobs: Sequence[Job]) -> None:
+        records = {}
+        for job in jobs:
+            if job.id in records:
+                raise ConflictingIdError(job.id)
+            records[job.id] = self._record(job)
+
+        if records:
+            self._write_new(list(records.values()))
+
+    def update_job(self, job: Job) -> None:
+        if self.update_jobs([job]):
+            raise JobLookupError(job.id)
+
+    def update_jobs(self, jobs: Iterable[Job]) -> list[str]:
+        records = {job.id: self._record(job) for job in jobs}  # of two with one id, the later
+        if not records:
+            return []
+
+        missing = self._write_changed(list(records.values()))
+        self._forget(records)
+        return missing
+
+    def remove_job(self, job_id: str) -> None:
+        if self.remove_jobs([job_id]):
+            raise JobLookupError(job_id)
+
+    def remove_jobs(self, job_ids: Iterable[str]) -> list[str]:
+        unique = list(dict.fromkeys(job_ids))
+        if not unique:
+            return []
+
+        missing = self._delete(unique)
+        self._forget(unique)
+        return missing
+
+    def remove_all_jobs(self) -> None:
+        self._delete_all()
+        self._parked.clear()
+
+
+def _timestamp(job: Job) -> float | None:
+    return datetime_to_utc_timestamp(job.next_run_time)
+
+
+def _check(job: Job, job_id: str) -> None:
+    """Refuse a state that would have other records changed, or the loop stumble."""
+    if job.id != job_id:
+        raise ValueError(f'The bytes stored under "{job_id}" are those of job "{job.id}"')
+    if job.next_run_time is not None and not isinstance(job.next_run_time, datetime):
+        raise TypeError(f"The next run time is no datetime but {job.next_run_time!r}")
+
+
+def _drop_tracebacks(exc: BaseException | None) -> None:
+    """Let go of the frames that an error holds, and of the bytes in them."""
+    while exc is not None:
+        exc.__traceback__ = None
+        exc = exc.__cause__ or exc.__context__

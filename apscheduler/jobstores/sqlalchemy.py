@@ -1,0 +1,352 @@
+"""Jobs in a database that SQLAlchemy speaks to: SQLite, PostgreSQL, MySQL, MariaDB and others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .._refs import maybe_ref
+from ..job import Job
+from .base import ConflictingIdError
+from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
+
+try:
+    from sqlalchemy import (
+        Column,
+        Connection,
+        Engine,
+        Float,
+        LargeBinary,
+        MetaData,
+        QueuePool,
+        Select,
+        Table,
+        Unicode,
+        bindparam,
+        create_engine,
+        event,
+        func,
+        insert,
+        inspect,
+        literal,
+        make_url,
+        select,
+        text,
+        update,
+    )
+    from sqlalchemy.dialects import mysql, postgresql
+    from sqlalchemy.exc import DatabaseError, IntegrityError
+except ImportError as exc:
+    raise ImportError(
+        "SQLAlchemyJobStore needs SQLAlchemy 2: pip install apscheduler[sqlalchemy]"
+    ) from exc
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, ColumnElement, FromClause, TextClause
+
+    from ..schedulers.base import BaseScheduler
+
+# So many ids go into one statement: SQLite took no more than 999 parameters before release 3.32.
+IDS_PER_STATEMENT = 900
+
+# Seconds for which SQLite waits until another process has ended its write.
+SQLITE_BUSY_TIMEOUT = 30
+
+
+class SQLAlchemyJobStore(PersistentJobStore):
+    """
+    Keeps jobs in a table of a database, which is created when the store starts.
+
+    An SQLite file that is new is set to write-ahead logging, so that readers and the writer do
+    not wait for each other.
+
+    :param url: where the database is: an SQLAlchemy URL
+    :param engine: an engine to use instead, or a reference to one (``"module:name"``); it is left
+        open at shutdown
+    :param tablename: name of the table
+    :param metadata: the MetaData that the table becomes part of; None for its own
+    :param pickle_protocol: protocol of :mod:`pickle` for what is written
+    :param tableschema: database schema of the table; None for the default one
+    :param engine_options: arguments of ``create_engine()``, if ``url`` is given
+    :raises ValueError: if neither ``url`` nor ``engine`` is given
+    """
+
+    #: the engine in use
+    engine: Engine
+    #: the table that holds the jobs
+    jobs_t: Table
+
+    def __init__(
+        self,
+        url: str | URL | None = None,
+        engine: Engine | str | None = None,
+        tablename: str = "apscheduler_jobs",
+        metadata: MetaData | str | None = None,
+        pickle_protocol: int = PICKLE_PROTOCOL,
+        tableschema: str | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(pickle_protocol)
+        self._owns_engine = engine is None
+        if engine is not None:
+            self.engine = maybe_ref(engine)
+        elif url:
+            self.engine = _create_engine(make_url(url), engine_options or {})
+        else:
+            raise ValueError('SQLAlchemyJobStore needs either "url" or "engine"')
+
+        self._made_in = os.getpid()
+        self.jobs_t = _table(tablename, maybe_ref(metadata), tableschema)
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        super().start(scheduler, alias)
+        if self._owns_engine and self._made_in != os.getpid():
+            # Connections that a fork copied belong to the parent, which goes on using them.
+            self.engine.dispose(close=False)
+            self._made_in = os.getpid()
+
+        self._create_table()
+
+    def _create_table(self) -> None:
+        try:
+            self.jobs_t.create(self.engine, checkfirst=True)
+        except DatabaseError:
+            # Another process may have created it in the meantime.
+            if not inspect(self.engine).has_table(self.jobs_t.name, self.jobs_t.schema):
+                raise
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._owns_engine:
+            self.engine.dispose()
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _read(self, job_id: str) -> bytes | None:
+        columns = self.jobs_t.c
+        with self.engine.connect() as connection:
+            found: bytes | None = connection.scalar(
+                select(columns.job_state).where(columns.id == job_id)
+            )
+            return found
+
+    def _read_due(self, timestamp: float) -> list[Job]:
+        return self._get_jobs(self.jobs_t.c.next_run_time <= timestamp)
+
+    def _read_all(self) -> list[Job]:
+        return self._get_jobs()
+
+    def _get_jobs(self, *conditions: ColumnElement[bool]) -> list[Job]:
+        """Return the jobs whose rows meet all conditions, by next run time."""
+        columns = self.jobs_t.c
+        query = select(columns.id, columns.job_state).where(*conditions)
+        return self._restore_all(self._rows(query.order_by(columns.next_run_time)))
+
+    def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
+        columns = self.jobs_t.c
+        time = columns.next_run_time
+        query = select(columns.id, time, columns.job_state).order_by(time).limit(limit)
+        return self._rows(query.where(time.is_not(None) if after is None else time > after))
+
+    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        with self.engine.connect() as connection:
+            return connection.execute(query).all()
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def _write_new(self, records: Sequence[Record]) -> None:
+        try:
+            with self.engine.begin() as connection:
+                self._insert(connection, records)
+        except IntegrityError as exc:
+            taken = self._find_taken([record.id for record in records])
+            if taken is None:
+                raise
+            raise ConflictingIdError(taken) from exc
+
+    def _insert(self, connection: Connection, records: Sequence[Record]) -> None:
+        if len(records) > 1 and connection.dialect.name == "postgresql":
+            names = ["id", "next_run_time", "job_state"]
+            rows = _unnested(records)
+            connection.execute(insert(self.jobs_t).from_select(names, select(rows)))
+        else:
+            connection.execute(insert(self.jobs_t), _rows_of(records))
+
+    def _find_taken(self, job_ids: Sequence[str]) -> str | None:
+        with self.engine.connect() as connection:
+            return next(iter(self._find(connection, job_ids)), None)
+
+    def _write_changed(self, records: Sequence[Record]) -> list[str]:
+        with self.engine.begin() as connection:
+            # For these, many updates in a row would be as many round trips.
+            if len(records) > 1 and connection.dialect.name == "postgresql":
+                return self._update_from_arrays(connection, records)
+            if len(records) > 1 and connection.dialect.name in ("mysql", "mariadb"):
+                return self._update_by_upsert(connection, records)
+
+            return self._update_each(connection, records)
+
+    def _update_each(self, connection: Connection, records: Sequence[Record]) -> list[str]:
+        changes = update(self.jobs_t).where(self.jobs_t.c.id == bindparam("key"))
+        changes = changes.values(
+            next_run_time=bindparam("next_run_time"), job_state=bindparam("job_state")
+        )
+        rows = [
+            {"key": id, "next_run_time": timestamp, "job_state": data}
+            for id, timestamp, data in records
+        ]
+        if connection.execute(changes, rows).rowcount == len(records):
+            return []
+
+        ids = [record.id for record in records]
+        return _missing(ids, self._find(connection, ids))
+
+    def _update_from_arrays(self, connection: Connection, records: Sequence[Record]) -> list[str]:
+        """Send all rows as three arrays: one statement, whatever their number."""
+        rows, table = _unnested(records), self.jobs_t
+        changes = update(table).where(table.c.id == rows.c.id)
+        changes = changes.values(next_run_time=rows.c.next_run_time, job_state=rows.c.job_state)
+        found = connection.scalars(changes.returning(table.c.id)).all()
+        return _missing([record.id for record in records], found)
+
+    def _update_by_upsert(self, connection: Connection, records: Sequence[Record]) -> list[str]:
+        """Lock the rows that are there, then insert over them, which the drivers do in bulk."""
+        ids = [record.id for record in records]
+        missing = _missing(ids, self._find(connection, ids, lock=True))
+        gone = set(missing)
+        rows = _rows_of([record for record in records if record.id not in gone])
+        if rows:
+            connection.execute(self._upsert(connection), rows)
+
+        return missing
+
+    def _upsert(self, connection: Connection) -> TextClause:
+        # SQLAlchemy's own construct gives MySQL 8 a form that PyMySQL does not send in bulk.
+        table = connection.dialect.identifier_preparer.format_table(self.jobs_t)
+        statement = text(
+            f"INSERT INTO {table} (id, next_run_time, job_state) "
+            "VALUES (:id, :next_run_time, :job_state) ON DUPLICATE KEY UPDATE "
+            "next_run_time = VALUES(next_run_time), job_state = VALUES(job_state)"
+        )
+        return statement.bindparams(bindparam("job_state", type_=LargeBinary()))
+
+    def _delete(self, job_ids: Sequence[str]) -> list[str]:
+        table = self.jobs_t
+        found: list[str] = []
+        with self.engine.begin() as connection:
+            for ids in _chunks(job_ids):
+                removal = table.delete().where(table.c.id.in_(ids))
+                if connection.dialect.delete_returning:
+                    found += connection.scalars(removal.returning(table.c.id))
+                else:
+                    found += self._find(connection, ids, lock=True)
+                    connection.execute(removal)
+
+        return _missing(job_ids, found)
+
+    def _delete_all(self) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(self.jobs_t.delete())
+
+    def _find(
+        self, connection: Connection, job_ids: Sequence[str], lock: bool = False
+    ) -> list[str]:
+        """Return which of the ids are there; lock their rows until the transaction ends."""
+        found: list[str] = []
+        for ids in _chunks(job_ids):
+            query = select(self.jobs_t.c.id).where(self.jobs_t.c.id.in_(ids))
+            found += connection.scalars(query.with_for_update() if lock else query)
+
+        return found
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (url={self.engine.url})>"
+
+
+def _table(name: str, metadata: MetaData | None, schema: str | None) -> Table:
+    # The layout of 3.x. MySQL's variants keep what its defaults for these types would lose:
+    # characters, the difference between "A" and "a" in an id, and all beyond 64 kB.
+    mysql_id = mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin")
+    return Table(
+        name,
+        MetaData() if metadata is None else metadata,
+        # 191 = the longest key that MySQL can index in utf8mb4
+        Column("id", Unicode(191).with_variant(mysql_id, "mysql", "mariadb"), primary_key=True),
+        # 25 bits are asked for; every database gives the 53 that microseconds need.
+        Column("next_run_time", Float(25), index=True),
+        Column(
+            "job_state",
+            LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+            nullable=False,
+        ),
+        schema=schema,
+    )
+
+
+def _create_engine(url: URL, options: Mapping[str, Any]) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        # A connection that broke while nobody used it is replaced, rather than found out by a job.
+        return create_engine(url, **{"pool_pre_ping": True, **options})
+
+    defaults: dict[str, Any] = {}
+    if url.get_driver_name() == "pysqlite":
+        connect_args = {"timeout": SQLITE_BUSY_TIMEOUT, **options.get("connect_args", {})}
+        if _is_in_memory(url) and "poolclass" not in options:
+            # One connection for all threads: another one would open another, empty database.
+            defaults = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+            connect_args.setdefault("check_same_thread", False)
+        options = {**options, "connect_args": connect_args}
+
+    engine = create_engine(url, **{**defaults, **options})
+    event.listen(engine, "connect", _set_up_new_file)
+    return engine
+
+
+def _is_in_memory(url: URL) -> bool:
+    return url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
+
+
+def _set_up_new_file(connection: Any, _: object) -> None:
+    """Choose write-ahead logging for an SQLite file that holds nothing yet."""
+    cursor = connection.cursor()
+    try:
+        if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:
+            # It may be locked by another process, which then does the same.
+            with suppress(Exception):
+                cursor.execute("PRAGMA journal_mode = WAL")
+    finally:
+        cursor.close()
+
+
+def _rows_of(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [
+        {"id": id, "next_run_time": timestamp, "job_state": data}
+        for id, timestamp, data in records
+    ]
+
+
+def _unnested(records: Sequence[Record]) -> FromClause:
+    """Return the records as a table that PostgreSQL makes of three arrays."""
+    ids, timestamps, states = zip(*records, strict=True)
+    arrays = (
+        literal(list(ids), postgresql.ARRAY(Unicode())),
+        literal(list(timestamps), postgresql.ARRAY(Float(53))),
+        literal(list(states), postgresql.ARRAY(LargeBinary())),
+    )
+    return func.unnest(*arrays).table_valued("id", "next_run_time", "job_state", name="changed")
+
+
+def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(job_ids), IDS_PER_STATEMENT):
+        yield job_ids[start : start + IDS_PER_STATEMENT]
+
+
+def _missing(job_ids: Sequence[str], found: Sequence[str]) -> list[str]:
+    # By number first: a database may hold an id that it takes for equal to another spelling.
+    if len(found) == len(job_ids):
+        return []
+
+    known = set(found)
+    return [job_id for job_id in job_ids if job_id not in known]
