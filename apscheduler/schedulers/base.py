@@ -895,6 +895,8 @@ class BaseScheduler(metaclass=ABCMeta):
 
         trigger_args = dict(spec)
         settings = {name: trigger_args.pop(name, undefined) for name in _JOB_ARGUMENTS}
+        if settings["executor"] is undefined:
+            settings["executor"] = "default"
         jobstore = trigger_args.pop("jobstore", "default")
         replace_existing = trigger_args.pop("replace_existing", False)
         job = self._create_job(settings, trigger_args.pop("trigger", None), trigger_args)
