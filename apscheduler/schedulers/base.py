@@ -110,7 +110,6 @@ class BaseScheduler(metaclass=ABCMeta):
         self._listeners: list[tuple[Listener, int]] = []
         # Jobs added before the start: (job, alias of its store, replace_existing)
         self._pending_jobs: list[tuple[Job, str, bool]] = []
-        self._shutting_down = False
 
         self._prepare()
         self.configure(gconfig, **options)
@@ -118,6 +117,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _prepare(self) -> None:
         """Make locks, and forget all that is going on."""
+        self._shutting_down = False
         self._executors_lock = self._create_lock()
         self._jobstores_lock = self._create_lock()
         self._listeners_lock = self._create_lock()
@@ -213,14 +213,17 @@ class BaseScheduler(metaclass=ABCMeta):
         If something cannot be started, what was started before is shut down again.
 
         :param paused: whether to start no jobs until :meth:`resume` is called
-        :raises SchedulerAlreadyRunningError: unless the scheduler is stopped
+        :raises SchedulerAlreadyRunningError: unless the scheduler is stopped, and done with it
         :raises RuntimeError: under uWSGI without threads
         """
         if self.state != STATE_STOPPED:
             raise SchedulerAlreadyRunningError
+        if self._shutting_down:
+            raise SchedulerAlreadyRunningError(
+                "Scheduler is still shutting down; start it again when that is done"
+            )
 
         self._check_uwsgi()
-        self._shutting_down = False
         scheduled: list[tuple[Job, str, bool]] = []
         try:
             self._start_executors()
@@ -280,19 +283,35 @@ class BaseScheduler(metaclass=ABCMeta):
             False not to wait, or the number of seconds to wait before they are left behind
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
+        self._enter_shutdown()
+        self._stop(wait)
+
+    def _enter_shutdown(self) -> None:
+        """Enter the stopped state: no pass will begin any more."""
         if self.state == STATE_STOPPED:
             raise SchedulerNotRunningError
 
-        with self._jobstores_lock:  # no pass is moving jobs on, and none will
+        with self._jobstores_lock:
             if self.state == STATE_STOPPED:
                 raise SchedulerNotRunningError
-            self._dispatch_pass().settle()
             self.state = STATE_STOPPED
             self._shutting_down = True
             self._next_look = None
 
+    def _stop(self, wait: bool | float) -> None:
+        """Stop everything that was started."""
+        try:
+            self._hand_over_last_runs()
+            self._stop_parts(wait)
+        finally:
+            self._leave_shutdown()
+
+    def _hand_over_last_runs(self) -> None:
+        with self._jobstores_lock:
+            self._dispatch_pass().settle()
         self._hand_over_ready_runs()
-        self._stop_parts(wait)
+
+    def _leave_shutdown(self) -> None:
         self._handover.drop(self._backlog)
         self._backlog = Backlog()
         self._shutting_down = False
@@ -999,6 +1018,17 @@ class BaseScheduler(metaclass=ABCMeta):
         wait_seconds = max(next_look.timestamp() - self._now().timestamp(), 0.0)
         self._logger.debug("Next wakeup is due at %s (in %f seconds)", next_look, wait_seconds)
         return wait_seconds
+
+    def _look(self) -> float | None:
+        """Start due jobs as _process_jobs() does; an error does not end the loop."""
+        try:
+            return self._process_jobs()
+        except Exception:
+            self._logger.exception(
+                "Looking for due jobs failed -- trying again in %s seconds",
+                self.jobstore_retry_interval,
+            )
+            return self.jobstore_retry_interval
 
     def _advance_due_jobs(self) -> datetime | None:
         """Move due jobs on in their stores, and return when to look again."""

@@ -44,17 +44,6 @@ class BlockingScheduler(BaseScheduler):
             event.clear()
             wait_seconds = self._look()
 
-    def _look(self) -> float | None:
-        """Start due jobs; an error does not end the loop."""
-        try:
-            return self._process_jobs()
-        except Exception:
-            self._logger.exception(
-                "Looking for due jobs failed -- trying again in %s seconds",
-                self.jobstore_retry_interval,
-            )
-            return self.jobstore_retry_interval
-
     def wakeup(self) -> None:
         if self._event is not None:
             self._event.set()
