@@ -1,0 +1,243 @@
+"""Many jobs at once, all or none; and jobs that replace others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.job import Job
+from apscheduler.jobstores.base import ConflictingIdError
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers import SchedulerNotRunningError
+from apscheduler.testing import ManualScheduler
+from tests import jobs
+from tests.recorder import Recorder
+
+from .conftest import MARCH_1
+
+
+def every_minute(*ids: str, **more: Any) -> list[dict[str, Any]]:
+    return [
+        {"func": jobs.nothing, "trigger": "interval", "minutes": 1, "id": id, **more} for id in ids
+    ]
+
+
+def ids(scheduler: ManualScheduler, jobstore: str | None = None) -> list[str]:
+    return sorted(job.id for job in scheduler.get_jobs(jobstore))
+
+
+class CountingStore(MemoryJobStore):
+    """Counts the operations that add jobs, and may fail at one of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[str] = []
+        self.fails = False
+
+    def add_job(self, job: Any) -> None:
+        self.operations.append("add_job")
+        super().add_job(job)
+
+    def add_jobs(self, jobs: Any) -> None:
+        self.operations.append("add_jobs")
+        if self.fails:
+            raise ConnectionError("no database")
+        super().add_jobs(jobs)
+
+
+class OneByOneStore(CountingStore):
+    """Has no operation of its own for many jobs, as stores of 3.x."""
+
+    def add_jobs(self, jobs: Any) -> None:
+        super(MemoryJobStore, self).add_jobs(jobs)
+
+
+class TestManyJobs:
+    def test_they_are_added_in_one_operation_and_returned_in_order(
+        self, stopped: ManualScheduler
+    ) -> None:
+        store = CountingStore()
+        stopped.add_jobstore(store)
+        stopped.start()
+        recorder = Recorder(stopped)
+        added = stopped.add_jobs(iter(every_minute("c", "a", "b")))
+        assert [job.id for job in added] == ["c", "a", "b"]
+        assert ids(stopped) == ["a", "b", "c"]
+        assert store.operations == ["add_jobs"]
+        assert recorder.names == ["JOB_ADDED"] * 3
+        assert [event.job_id for event in recorder.events] == ["c", "a", "b"]
+
+    def test_each_has_the_settings_that_add_job_takes(self, scheduler: ManualScheduler) -> None:
+        plain, special = scheduler.add_jobs(
+            [
+                {"func": jobs.nothing},
+                {
+                    "func": "tests.jobs:two",
+                    "trigger": "cron",
+                    "hour": 9,
+                    "args": [1],
+                    "kwargs": {"third": 3},
+                    "id": "special",
+                    "name": "a name",
+                    "misfire_grace_time": 5,
+                    "coalesce": False,
+                    "max_instances": 2,
+                    "next_run_time": None,
+                    "executor": "other",
+                    "jobstore": "default",
+                },
+            ]
+        )
+        assert plain.next_run_time == MARCH_1
+        assert (special.args, special.kwargs, special.name) == ((1,), {"third": 3}, "a name")
+        assert (special.misfire_grace_time, special.coalesce) == (5, False)
+        assert (special.max_instances, special.executor) == (2, "other")
+        assert special.next_run_time is None
+
+    def test_they_wait_for_the_start_of_a_stopped_scheduler(
+        self, stopped: ManualScheduler
+    ) -> None:
+        added = stopped.add_jobs(every_minute("a", "b"))
+        assert all(job.pending for job in added)
+        stopped.start()
+        assert ids(stopped) == ["a", "b"]
+
+    def test_they_run(self, scheduler: ManualScheduler) -> None:
+        runs: list[int] = []
+        scheduler.add_jobs({"func": runs.append, "args": [n]} for n in range(100))
+        scheduler.run_due()
+        assert sorted(runs) == list(range(100))
+
+    def test_none_is_no_error(self, scheduler: ManualScheduler) -> None:
+        assert scheduler.add_jobs([]) == []
+
+    @pytest.mark.parametrize(
+        ("wrong", "error", "words"),
+        [
+            ({"trigger": "interval"}, TypeError, 'A job needs a "func", but only these were'),
+            ({"func": jobs.nothing, "trigger": "intervall"}, LookupError, "did you mean"),
+            ({"func": jobs.two}, ValueError, "arguments have not been supplied: first"),
+            (every_minute("a")[0], ConflictingIdError, r"\(a\) conflicts"),
+            (every_minute("there")[0], ConflictingIdError, r"\(there\) conflicts"),
+            ({"func": jobs.nothing, "jobstore": "elsewhere"}, KeyError, "No such job store"),
+            (
+                {"func": jobs.nothing, "trigger": "cron", "month": 2, "day": 30},
+                ValueError,
+                "would never run",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("store", [MemoryJobStore, OneByOneStore])
+    def test_if_one_is_wrong_none_is_added(
+        self,
+        stopped: ManualScheduler,
+        store: type[MemoryJobStore],
+        wrong: dict[str, Any],
+        error: type[Exception],
+        words: str,
+    ) -> None:
+        stopped.add_jobstore(store())
+        stopped.start()
+        stopped.add_job(**every_minute("there")[0])
+        recorder = Recorder(stopped)
+        with pytest.raises(error, match=words):
+            stopped.add_jobs([*every_minute("a", "b"), wrong])
+        assert ids(stopped) == ["there"]
+        assert recorder.events == []
+
+    def test_if_one_store_fails_nothing_stays_in_the_other(self, stopped: ManualScheduler) -> None:
+        broken = CountingStore()
+        stopped.add_jobstore(broken, "broken")
+        stopped.start()
+        (kept,) = stopped.add_jobs(every_minute("kept", name="old"))
+        broken.fails = True
+        with pytest.raises(ConnectionError):
+            stopped.add_jobs(
+                [
+                    *every_minute("a", "kept", name="new", replace_existing=True),
+                    *every_minute("b", jobstore="broken"),
+                ]
+            )
+        assert stopped.get_jobs() == [kept]
+        assert stopped.get_jobs()[0].name == "old"
+
+        broken.fails = False
+        stopped.add_jobs([*every_minute("a"), *every_minute("b", jobstore="broken")])
+        assert ids(stopped) == ["a", "b", "kept"]
+
+    def test_those_that_may_replace_do_so(self, scheduler: ManualScheduler) -> None:
+        scheduler.add_job(**every_minute("a", name="old")[0])
+        scheduler.add_jobs(every_minute("a", "b", name="new", replace_existing=True))
+        assert [(job.id, job.name) for job in scheduler.get_jobs()] == [("a", "new"), ("b", "new")]
+
+
+class TestReplacing:
+    @pytest.fixture(params=[False, True], ids=["one by one", "many at once"])
+    def replace(
+        self, request: pytest.FixtureRequest, scheduler: ManualScheduler
+    ) -> Callable[..., Job]:
+        """Adds a job that replaces the one with its id, in either way."""
+
+        def replace(**spec: Any) -> Job:
+            spec = {"func": jobs.nothing, "id": "job", "replace_existing": True, **spec}
+            return scheduler.add_jobs([spec])[0] if request.param else scheduler.add_job(**spec)
+
+        return replace
+
+    def test_a_job_replaces_the_one_with_its_id(
+        self, scheduler: ManualScheduler, replace: Callable[..., Job]
+    ) -> None:
+        scheduler.add_job(**every_minute("job", name="old")[0])
+        replace(trigger="interval", minutes=1, name="new")
+        assert [job.name for job in scheduler.get_jobs()] == ["new"]
+
+    def test_an_unchanged_schedule_goes_on_where_it_was(
+        self, scheduler: ManualScheduler, replace: Callable[..., Job]
+    ) -> None:
+        scheduler.add_job(jobs.nothing, "interval", hours=24, id="job")
+        scheduler.advance(timedelta(hours=23))
+        job = replace(trigger="interval", hours=24)
+        assert job.next_run_time == MARCH_1 + timedelta(hours=24)
+        scheduler.advance(timedelta(hours=1))
+        assert job.next_run_time == MARCH_1 + timedelta(hours=48)
+
+    def test_a_changed_schedule_begins_anew(
+        self, scheduler: ManualScheduler, replace: Callable[..., Job]
+    ) -> None:
+        scheduler.add_job(jobs.nothing, "interval", hours=24, id="job")
+        scheduler.advance(timedelta(hours=23))
+        assert replace(trigger="interval", hours=2).next_run_time == MARCH_1 + timedelta(hours=25)
+
+    def test_a_next_run_time_that_is_given_counts(
+        self, scheduler: ManualScheduler, replace: Callable[..., Job]
+    ) -> None:
+        scheduler.add_job(jobs.nothing, "interval", hours=24, id="job")
+        soon = MARCH_1 + timedelta(minutes=1)
+        job = replace(trigger="interval", hours=24, next_run_time=soon)
+        assert job.next_run_time == soon
+
+    def test_a_paused_job_stays_paused(
+        self, scheduler: ManualScheduler, replace: Callable[..., Job]
+    ) -> None:
+        scheduler.add_job(jobs.nothing, "interval", hours=24, id="job").pause()
+        assert replace(trigger="interval", hours=24).next_run_time is None
+
+
+def test_while_the_scheduler_shuts_down_no_jobs_are_taken(scheduler: ManualScheduler) -> None:
+    refused: list[str] = []
+
+    class LateExecutor(DebugExecutor):
+        def shutdown(self, wait: Any = True) -> None:
+            try:
+                scheduler.add_job(jobs.nothing, name="too late")
+            except SchedulerNotRunningError as exc:
+                refused.append(str(exc))
+
+    scheduler.add_executor(LateExecutor(), "late")
+    scheduler.shutdown()
+    assert refused == ["Scheduler is shutting down and takes no more jobs; not added: too late"]
+    assert scheduler.add_job(jobs.nothing).pending  # now it takes them for the next start
