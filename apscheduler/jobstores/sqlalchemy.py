@@ -335,7 +335,8 @@ def _unnested(records: Sequence[Record]) -> FromClause:
         literal(list(timestamps), postgresql.ARRAY(Float(53))),
         literal(list(states), postgresql.ARRAY(LargeBinary())),
     )
-    return func.unnest(*arrays).table_valued("id", "next_run_time", "job_state", name="changed")
+    table = func.unnest(*arrays).table_valued("id", "next_run_time", "job_state", name="given")
+    return table.render_derived()
 
 
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,0 +1,184 @@
+"""Jobs in a collection of MongoDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._refs import maybe_ref
+from ..job import Job
+from .base import ConflictingIdError
+from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
+
+try:
+    from pymongo import ASCENDING, DeleteMany, MongoClient, UpdateOne
+    from pymongo.errors import BulkWriteError
+except ImportError as exc:
+    raise ImportError("MongoDBJobStore needs pymongo: pip install apscheduler[mongodb]") from exc
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from ..schedulers.base import BaseScheduler
+
+    Document = dict[str, Any]
+
+# So many ids go into one query, which may have 16 MB.
+IDS_PER_QUERY = 10_000
+
+_DUPLICATE_KEY = 11000  # MongoDB's number for it
+
+
+class MongoDBJobStore(PersistentJobStore):
+    """
+    Keeps jobs as documents of a collection, with an index of their run times.
+
+    MongoDB itself may answer before a write is safe from a crash; give ``journal=True`` to have
+    it wait for that.
+
+    :param database: name of the database
+    :param collection: name of the collection
+    :param client: a client to use, or a reference to one (``"module:name"``); it is left open at
+        shutdown
+    :param pickle_protocol: protocol of :mod:`pickle` for what is written
+    :param connect_args: arguments of :class:`pymongo.MongoClient`, such as ``host``, if no
+        ``client`` is given
+    :raises ValueError: if a name is empty
+    """
+
+    #: the client in use
+    client: MongoClient[Document]
+    #: the collection that holds the jobs
+    collection: Collection[Document]
+
+    def __init__(
+        self,
+        database: str = "apscheduler",
+        collection: str = "jobs",
+        client: Any = None,
+        pickle_protocol: int = PICKLE_PROTOCOL,
+        **connect_args: Any,
+    ) -> None:
+        super().__init__(pickle_protocol)
+        for name, value in (("database", database), ("collection", collection)):
+            if not value:
+                raise ValueError(f'MongoDBJobStore needs a "{name}" that is not empty')
+
+        self._names = database, collection
+        # None: the client is not ours to make or to close.
+        self._connect_args = {"w": 1, **connect_args} if client is None else None
+        self._use(self._connect() if client is None else maybe_ref(client))
+
+    def _connect(self) -> MongoClient[Document]:
+        assert self._connect_args is not None
+        self._connected_in: int | None = os.getpid()
+        return MongoClient(**self._connect_args)
+
+    def _use(self, client: MongoClient[Document]) -> None:
+        database, collection = self._names
+        self.client = client
+        self.collection = client[database][collection]
+
+    @property
+    def connection(self) -> MongoClient[Document]:
+        """The client in use, by its old name."""
+        return self.client
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        super().start(scheduler, alias)
+        # A client is of no use after it was closed, nor in a fork of the process that made it.
+        if self._connect_args is not None and self._connected_in != os.getpid():
+            self._use(self._connect())
+
+        self.collection.create_index("next_run_time", sparse=True)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._connect_args is not None:
+            self.client.close()
+            self._connected_in = None
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _read(self, job_id: str) -> bytes | None:
+        document = self.collection.find_one({"_id": job_id}, ["job_state"])
+        return None if document is None else document["job_state"]
+
+    def _read_due(self, timestamp: float) -> list[Job]:
+        return self._get_jobs({"next_run_time": {"$lte": timestamp}})
+
+    def _read_all(self) -> list[Job]:
+        return self._get_jobs({})
+
+    def _get_jobs(self, conditions: Mapping[str, Any]) -> list[Job]:
+        """Return the jobs whose documents meet the conditions, by next run time."""
+        documents = self.collection.find(
+            conditions, ["job_state"], sort=[("next_run_time", ASCENDING)]
+        )
+        return self._restore_all(
+            (document["_id"], document["job_state"]) for document in documents
+        )
+
+    def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
+        # A comparison with a number finds numbers only, and so no paused jobs.
+        later = {"next_run_time": {"$gt": float("-inf") if after is None else after}}
+        documents = self.collection.find(later, sort=[("next_run_time", ASCENDING)], limit=limit)
+        return [(found["_id"], found["next_run_time"], found["job_state"]) for found in documents]
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def _write_new(self, records: Sequence[Record]) -> None:
+        documents = [
+            {"_id": id, "next_run_time": timestamp, "job_state": data}
+            for id, timestamp, data in records
+        ]
+        try:
+            self.collection.insert_many(documents)
+        except BulkWriteError as exc:
+            error = exc.details["writeErrors"][0] if exc.details else {}
+            if error.get("code") != _DUPLICATE_KEY:
+                raise
+            # They are inserted in order, up to the first one that cannot be.
+            self._delete([record.id for record in records[: error["index"]]])
+            raise ConflictingIdError(records[error["index"]].id) from exc
+
+    def _write_changed(self, records: Sequence[Record]) -> list[str]:
+        changes = [
+            UpdateOne({"_id": id}, {"$set": {"next_run_time": timestamp, "job_state": data}})
+            for id, timestamp, data in records
+        ]
+        if self.collection.bulk_write(changes, ordered=False).matched_count == len(records):
+            return []
+
+        return self._find_missing([record.id for record in records])
+
+    def _delete(self, job_ids: Sequence[str]) -> list[str]:
+        if not job_ids:
+            return []
+
+        missing = self._find_missing(job_ids)
+        self.collection.bulk_write(
+            [DeleteMany({"_id": {"$in": ids}}) for ids in _chunks(job_ids)], ordered=False
+        )
+        return missing
+
+    def _find_missing(self, job_ids: Sequence[str]) -> list[str]:
+        found = set()
+        for ids in _chunks(job_ids):
+            found |= {
+                document["_id"] for document in self.collection.find({"_id": {"$in": ids}}, [])
+            }
+
+        return [job_id for job_id in job_ids if job_id not in found]
+
+    def _delete_all(self) -> None:
+        self.collection.delete_many({})
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (client={self.client})>"
+
+
+def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(job_ids), IDS_PER_QUERY):
+        yield job_ids[start : start + IDS_PER_QUERY]

@@ -1,0 +1,180 @@
+"""Jobs in Redis, or in Valkey, which speaks the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..job import Job
+from .base import ConflictingIdError
+from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
+
+try:
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError as exc:
+    raise ImportError(
+        "RedisJobStore needs the redis package: pip install apscheduler[redis]"
+    ) from exc
+
+# Scripts, since each runs as a whole: KEYS are the hash of the states and the sorted set of the
+# run times, ARGV of the first two are id, state and time ("" while paused) of each job.
+
+# Returns the first id that is taken; then nothing was written.
+_ADD = """
+for i = 1, #ARGV, 3 do
+    if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 then return ARGV[i] end
+end
+for i = 1, #ARGV, 3 do
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    if ARGV[i + 2] ~= '' then redis.call('ZADD', KEYS[2], ARGV[i + 2], ARGV[i]) end
+end
+"""
+
+# Returns the ids that are not there.
+_UPDATE = """
+local missing = {}
+for i = 1, #ARGV, 3 do
+    if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0 then
+        missing[#missing + 1] = ARGV[i]
+    else
+        redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+        if ARGV[i + 2] == '' then
+            redis.call('ZREM', KEYS[2], ARGV[i])
+        else
+            redis.call('ZADD', KEYS[2], ARGV[i + 2], ARGV[i])
+        end
+    end
+end
+return missing
+"""
+
+# Takes ids, and returns those that are not there.
+_REMOVE = """
+local missing = {}
+for _, id in ipairs(ARGV) do
+    redis.call('ZREM', KEYS[2], id)
+    if redis.call('HDEL', KEYS[1], id) == 0 then missing[#missing + 1] = id end
+end
+return missing
+"""
+
+# Takes the bounds of the times and how many to return at most, or -1; returns id, time, state of
+# each, by time. A time without a state is told as one with an empty state.
+_READ_BY_TIME = """
+local rows = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[2], 'WITHSCORES',
+                        'LIMIT', 0, ARGV[3])
+local answer = {}
+for i = 1, #rows, 2 do
+    answer[#answer + 1] = rows[i]
+    answer[#answer + 1] = rows[i + 1]
+    answer[#answer + 1] = redis.call('HGET', KEYS[1], rows[i]) or ''
+end
+return answer
+"""
+
+
+class RedisJobStore(PersistentJobStore):
+    """
+    Keeps jobs in a hash, and their run times in a sorted set.
+
+    :param db: number of the database
+    :param jobs_key: key of the hash
+    :param run_times_key: key of the sorted set
+    :param pickle_protocol: protocol of :mod:`pickle` for what is written
+    :param connect_args: arguments of :class:`redis.Redis`, such as ``host``; a ``connection_pool``
+        that is given is left open at shutdown
+    :raises ValueError: if a key is empty
+    """
+
+    #: the client in use
+    redis: Any
+
+    def __init__(
+        self,
+        db: int | str = 0,
+        jobs_key: str = "apscheduler.jobs",
+        run_times_key: str = "apscheduler.run_times",
+        pickle_protocol: int = PICKLE_PROTOCOL,
+        **connect_args: Any,
+    ) -> None:
+        super().__init__(pickle_protocol)
+        for name, key in (("jobs_key", jobs_key), ("run_times_key", run_times_key)):
+            if not key:
+                raise ValueError(f'RedisJobStore needs a "{name}" that is not empty')
+
+        self.jobs_key = jobs_key
+        self.run_times_key = run_times_key
+        self._owns_pool = "connection_pool" not in connect_args
+        # No second try behind our back: were the answer to the first one lost, it would find the
+        # jobs that the first one added in its way, and those that it removed missing.
+        connect_args.setdefault("retry", Retry(NoBackoff(), 0))
+        self.redis = Redis(db=int(db), **connect_args)
+        self._add = self.redis.register_script(_ADD)
+        self._update = self.redis.register_script(_UPDATE)
+        self._remove = self.redis.register_script(_REMOVE)
+        self._read_by_time = self.redis.register_script(_READ_BY_TIME)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._owns_pool:
+            self.redis.connection_pool.disconnect()
+
+    @property
+    def _keys(self) -> list[str]:
+        return [self.jobs_key, self.run_times_key]
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _read(self, job_id: str) -> bytes | None:
+        data: bytes | None = self.redis.hget(self.jobs_key, job_id)
+        return data
+
+    def _read_due(self, timestamp: float) -> list[Job]:
+        rows = self._read_by_time(self._keys, ["-inf", repr(timestamp), -1])
+        return self._reconstitute_jobs(zip(rows[::3], rows[2::3], strict=True))
+
+    def _read_all(self) -> list[Job]:
+        return self._reconstitute_jobs(self.redis.hgetall(self.jobs_key).items())
+
+    def _reconstitute_jobs(self, job_states: Iterable[tuple[bytes, bytes]]) -> list[Job]:
+        """Make jobs of ids and states as Redis returns them; park those that it cannot."""
+        return self._restore_all((_text(job_id), state) for job_id, state in job_states)
+
+    def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
+        lowest = "-inf" if after is None else f"({after!r}"  # the bracket leaves it out
+        rows = self._read_by_time(self._keys, [lowest, "+inf", limit])
+        return [
+            (_text(job_id), float(time), state)
+            for job_id, time, state in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
+        ]
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def _write_new(self, records: Sequence[Record]) -> None:
+        taken = self._add(self._keys, _arguments(records))
+        if taken is not None:
+            raise ConflictingIdError(_text(taken))
+
+    def _write_changed(self, records: Sequence[Record]) -> list[str]:
+        return [_text(job_id) for job_id in self._update(self._keys, _arguments(records))]
+
+    def _delete(self, job_ids: Sequence[str]) -> list[str]:
+        return [_text(job_id) for job_id in self._remove(self._keys, job_ids)]
+
+    def _delete_all(self) -> None:
+        self.redis.delete(*self._keys)
+
+
+def _arguments(records: Sequence[Record]) -> list[str | bytes]:
+    arguments: list[str | bytes] = []
+    for job_id, timestamp, data in records:
+        arguments += (job_id, data, "" if timestamp is None else repr(timestamp))
+
+    return arguments
+
+
+def _text(job_id: bytes) -> str:
+    # Ids of ours are UTF-8; any others must not keep these from being read.
+    return job_id.decode(errors="backslashreplace")
