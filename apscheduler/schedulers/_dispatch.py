@@ -329,8 +329,10 @@ class DispatchPass:
 
 
 def _checked(following: datetime | None, run_time: datetime) -> datetime | None:
-    """Refuse a next run time that would make the job run twice, or for ever."""
-    if following is not None and following.timestamp() <= run_time.timestamp():
+    """Refuse a next run time that is no instant, or would make the job run twice or for ever."""
+    if following is None:
+        return None
+    if following.tzinfo is None or following.timestamp() <= run_time.timestamp():
         raise ValueError(f"The trigger names {following} as the next run time after {run_time}")
 
     return following

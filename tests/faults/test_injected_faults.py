@@ -1,0 +1,336 @@
+"""Whatever fails, every run happens once, and the loop goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MODIFIED,
+)
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import BaseJobStore
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.testing import ManualScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from tests.faults.faulty import (
+    BytesStore,
+    Fault,
+    Faults,
+    FaultyExecutor,
+    FaultyStore,
+    InjectedError,
+    faulty_listener,
+)
+from tests.faults.ledger import Ledger, note_run
+from tests.jobs import nothing
+from tests.recorder import Recorder
+
+MARCH_1 = datetime(2030, 3, 1, 8, tzinfo=timezone.utc)
+JOBS = 100
+RUNS = 5
+
+# Every run is to be made, however late, even while an earlier one of its job goes on.
+NONE_SKIPPED = {"coalesce": False, "misfire_grace_time": None, "max_instances": 100}
+
+
+def sqlite_store() -> BaseJobStore:
+    sqlalchemy = pytest.importorskip("apscheduler.jobstores.sqlalchemy")
+    return sqlalchemy.SQLAlchemyJobStore("sqlite://")
+
+
+STORES_OF_BYTES = {
+    "plugin": BytesStore,  # writes one job at a time
+    "sqlite": sqlite_store,  # writes them all at once
+}
+# The memory store keeps the very jobs, so that a write can only be lost between the two.
+STORES = {**STORES_OF_BYTES, "memory": MemoryJobStore}
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_thousands_of_faults() -> Iterator[None]:
+    logging.disable(logging.ERROR)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def run_times_from(start: datetime, interval: timedelta) -> list[datetime]:
+    return [start + step * interval for step in range(RUNS)]
+
+
+def add_jobs_in_spite_of_faults(
+    scheduler: Any, ledger: Ledger, start: datetime, interval: timedelta
+) -> None:
+    """Add the jobs as a careful program does: again, with the same id, until it worked."""
+    for number in range(JOBS):
+        job_id = f"job {number}"
+        own_start = start + number * timedelta(milliseconds=7)
+        times = run_times_from(own_start, interval)
+        ledger.expect({job_id: times})
+        trigger = IntervalTrigger(
+            seconds=interval.total_seconds(), start_date=own_start, end_date=times[-1]
+        )
+        while True:
+            try:
+                scheduler.add_job(
+                    note_run, trigger, [ledger.number], id=job_id, replace_existing=True
+                )
+                break
+            except InjectedError:
+                pass
+
+
+def assert_alive(scheduler: ManualScheduler) -> None:
+    """The loop goes on: a job that is added now runs."""
+    recorder = Recorder(scheduler)
+    scheduler.add_job(nothing, id="one more")
+    scheduler.advance(1)
+    assert [event.job_id for event in recorder.of(EVENT_JOB_EXECUTED)] == ["one more"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("store", STORES_OF_BYTES)
+def test_every_run_happens_once_though_each_store_operation_fails_one_time_in_five(
+    store: str, seed: int
+) -> None:
+    faults = Faults(0.2, seed)
+    scheduler = ManualScheduler(now=MARCH_1, job_defaults=NONE_SKIPPED)
+    scheduler.add_jobstore(FaultyStore(STORES[store](), faults))
+    scheduler.start()
+    ledger = Ledger(lambda: scheduler.now)
+    add_jobs_in_spite_of_faults(
+        scheduler, ledger, MARCH_1 + timedelta(minutes=1), timedelta(seconds=20)
+    )
+
+    scheduler.advance(timedelta(minutes=10))  # the runs are over after two and a half
+
+    assert ledger.expected == JOBS * RUNS
+    ledger.check()
+    assert {"add_job", "get_due_jobs", "update_jobs", "lookup_job"} <= faults.injected.keys()
+    faults.probability = 0
+    assert scheduler.get_jobs() == []
+    assert_alive(scheduler)
+
+
+def test_every_run_happens_once_on_a_real_loop_where_every_part_fails() -> None:
+    faults = Faults(0.2, seed=4)
+    scheduler = BackgroundScheduler(
+        timezone=timezone.utc, jobstore_retry_interval=0.05, job_defaults=NONE_SKIPPED
+    )
+    scheduler.add_jobstore(FaultyStore(BytesStore(), faults))
+    scheduler.add_executor(FaultyExecutor(ThreadPoolExecutor(4), faults))
+    scheduler.add_listener(faulty_listener(faults))
+    recorder = Recorder(scheduler)
+    ledger = Ledger()
+    scheduler.start()
+    try:
+        start = datetime.now(timezone.utc) + timedelta(seconds=0.2)
+        add_jobs_in_spite_of_faults(scheduler, ledger, start, timedelta(seconds=0.2))
+        recorder.wait_for(EVENT_JOB_EXECUTED, ledger.expected)
+
+        assert ledger.expected == JOBS * RUNS
+        ledger.check()
+        assert {"listener", "submit_job", "get_due_jobs"} <= faults.injected.keys()
+        assert len(recorder.of(EVENT_JOB_EXECUTED)) == ledger.expected
+        assert scheduler._thread.is_alive()
+    finally:
+        faults.probability = 0
+        scheduler.shutdown()
+
+
+@pytest.mark.parametrize("kind", Fault)
+@pytest.mark.parametrize("operation", ["update_jobs", "remove_jobs"])
+@pytest.mark.parametrize("store", STORES)
+def test_a_write_that_failed_is_looked_up_and_its_runs_start_at_once(
+    store: str, operation: str, kind: Fault
+) -> None:
+    """What landed is started; what did not is written again."""
+    # The writes of single jobs that follow go by the same operation, and work.
+    faults = Faults(1, kinds=[kind], only=[operation], limit=1)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(STORES[store](), faults))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    trigger: dict[str, Any] = {"seconds": 20, "start_date": MARCH_1 + timedelta(seconds=20)}
+    if operation == "remove_jobs":
+        trigger["end_date"] = MARCH_1 + timedelta(seconds=20)  # the first run is the last
+    for job_id in ("a", "b", "c"):
+        scheduler.add_job(nothing, "interval", id=job_id, **trigger)
+    scheduler.start()
+
+    scheduler.advance(20)
+
+    assert sorted(event.job_id for event in recorder.events) == ["a", "b", "c"]
+    assert faults.injected.total() == 1
+    scheduler.advance(15)  # no run is made again
+    assert len(recorder.events) == 3
+
+
+@pytest.mark.parametrize("kind", Fault)
+def test_a_write_that_stays_unclear_is_settled_when_the_store_answers_again(kind: Fault) -> None:
+    writes = Faults(1, kinds=[kind], only=["update_jobs"], limit=1)
+    lookups = Faults(1, only=["lookup_job"])
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(BytesStore(), writes), lookups))
+    runs = Ledger(lambda: scheduler.now)
+    start = MARCH_1 + timedelta(seconds=20)
+    scheduler.add_job(note_run, "interval", [runs.number], id="a", minutes=1, start_date=start)
+    runs.expect({"a": [start]})
+    scheduler.start()
+
+    scheduler.advance(45)
+    assert runs.lost  # nobody knows yet whether it may be started
+    lookups.probability = 0
+    scheduler.advance(10)
+
+    runs.check()
+
+
+def test_a_store_that_is_down_does_not_hold_up_another_one() -> None:
+    faults = Faults(1)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(BytesStore(), faults), "down")
+    scheduler.start()
+    ledger = Ledger(lambda: scheduler.now)
+    times = run_times_from(MARCH_1, timedelta(seconds=3))
+    ledger.expect({"a": times})
+    scheduler.add_job(
+        note_run,
+        "interval",
+        [ledger.number],
+        id="a",
+        seconds=3,
+        start_date=MARCH_1,
+    )
+
+    for run_time in times:
+        scheduler.advance(run_time - scheduler.now)
+        assert len(ledger.lost) == RUNS - times.index(run_time) - 1  # none is late
+
+    ledger.check()
+    assert faults.injected["get_due_jobs"] > 1
+
+
+def test_a_store_that_cannot_tell_its_next_run_time_still_has_its_jobs_run() -> None:
+    faults = Faults(1, only=["get_next_run_time", "get_next_run_time_after"])
+    scheduler = ManualScheduler(now=MARCH_1, job_defaults=NONE_SKIPPED)
+    scheduler.add_jobstore(FaultyStore(BytesStore(), faults))
+    scheduler.start()
+    ledger = Ledger(lambda: scheduler.now)
+    add_jobs_in_spite_of_faults(scheduler, ledger, MARCH_1, timedelta(seconds=20))
+
+    scheduler.advance(timedelta(minutes=3))
+
+    ledger.check()
+
+
+def test_an_executor_that_refuses_jobs_gets_each_again_and_holds_up_no_other() -> None:
+    faults = Faults(1)
+    scheduler = ManualScheduler(now=MARCH_1, job_defaults=NONE_SKIPPED)
+    scheduler.add_executor(FaultyExecutor(scheduler._create_default_executor(), faults), "bad")
+    scheduler.start()
+    refused, other = Ledger(lambda: scheduler.now), Ledger(lambda: scheduler.now)
+    times = run_times_from(MARCH_1, timedelta(seconds=3))
+    for ledger, executor in ((refused, "bad"), (other, "default")):
+        ledger.expect({executor: times})
+        scheduler.add_job(
+            note_run,
+            IntervalTrigger(seconds=3, start_date=times[0], end_date=times[-1]),
+            [ledger.number],
+            id=executor,
+            executor=executor,
+        )
+
+    scheduler.advance(timedelta(minutes=1))
+    other.check()
+    assert len(refused.lost) == RUNS
+    faults.probability = 0
+    scheduler.advance(timedelta(minutes=1))
+
+    refused.check()
+
+
+def fail_with(exception: BaseException) -> None:
+    raise exception
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [ValueError(), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), BaseException()],
+    ids=repr,
+)
+def test_a_job_may_raise_anything(exception: BaseException) -> None:
+    """Its run is an error, its worker goes on, and so does the loop."""
+    scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    try:
+        for _ in range(RUNS):
+            scheduler.add_job(fail_with, args=[exception])
+        errors = recorder.wait_for(EVENT_JOB_ERROR, RUNS)
+        scheduler.add_job(nothing)
+        recorder.wait_for(EVENT_JOB_EXECUTED)
+    finally:
+        scheduler.shutdown()
+
+    assert [event.exception for event in errors] == [exception] * RUNS
+
+
+def test_listeners_that_raise_stop_neither_the_others_nor_the_loop() -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_listener(faulty_listener(Faults(1)))
+    recorder = Recorder(scheduler)
+    scheduler.start()
+
+    assert_alive(scheduler)
+    assert "SCHEDULER_START" in recorder.names
+
+
+class BrokenTrigger(BaseTrigger):
+    """Names a first time to run, and then does what it is told to."""
+
+    def __init__(self, then: Callable[[datetime], Any]) -> None:
+        self.then = then
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> Any:
+        return now if previous_fire_time is None else self.then(previous_fire_time)
+
+
+def raise_error(previous: datetime) -> datetime:
+    raise InjectedError("a trigger")
+
+
+BROKEN = {
+    "raises": raise_error,
+    "stands still": lambda previous: previous,
+    "goes back": lambda previous: previous - timedelta(hours=1),
+    "forgets the zone": lambda previous: previous.replace(tzinfo=None) + timedelta(hours=1),
+    "names no time": lambda previous: "tomorrow",
+}
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("then", BROKEN)
+def test_a_trigger_that_breaks_pauses_its_job_and_no_other(then: str, coalesce: bool) -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    scheduler.add_job(nothing, BrokenTrigger(BROKEN[then]), id="broken", coalesce=coalesce)
+    scheduler.add_job(nothing, "interval", seconds=1, id="sound", start_date=MARCH_1)
+
+    scheduler.advance(4)
+
+    runs = [event.job_id for event in recorder.of(EVENT_JOB_EXECUTED)]
+    assert runs.count("sound") == 5
+    assert runs.count("broken") == 1  # the run that was due is made
+    broken = scheduler.get_job("broken")
+    assert broken is not None
+    assert broken.next_run_time is None
+    assert [event.job_id for event in recorder.of(EVENT_JOB_MODIFIED)] == ["broken"]
