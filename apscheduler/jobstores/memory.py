@@ -36,22 +36,28 @@ class MemoryJobStore(BaseJobStore):
         return entry[2] if entry else None
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
-        return [
-            entry[2] for entry in sorted(self._due_entries(now.timestamp()), key=itemgetter(0, 1))
-        ]
+        due = self._due_entries(now.timestamp())
+        due.sort()
+        return [entry[2] for entry in due]
 
-    def _due_entries(self, timestamp: float) -> Iterator[Entry]:
-        """Walk down the heap as far as run times are due: no entry is before its parent."""
+    def _due_entries(self, timestamp: float) -> list[Entry]:
+        """Walk down the heap, level by level, as far as run times are due."""
         heap, entries = self._heap, self._entries
         size = len(heap)
-        positions = [0] if heap else []
-        for position in positions:  # grows as we go
-            entry = heap[position]
-            if entry[0] <= timestamp:  # type: ignore[operator]  # no entry of the heap is paused
-                if entries.get(entry[1]) is entry:
-                    yield entry
-                child = 2 * position + 1
-                positions.extend(range(child, min(child + 2, size)))
+        due: list[Entry] = []
+        level = [0] if heap else []
+        while level:
+            # No entry of the heap is paused, and none is before its parent.
+            level = [position for position in level if heap[position][0] <= timestamp]  # type: ignore[operator]
+            due += [heap[position] for position in level]
+            level = [
+                child
+                for position in level
+                for child in (2 * position + 1, 2 * position + 2)
+                if child < size
+            ]
+
+        return [entry for entry in due if entries.get(entry[1]) is entry]
 
     def get_next_run_time(self) -> datetime | None:
         heap, entries = self._heap, self._entries
@@ -95,8 +101,7 @@ class MemoryJobStore(BaseJobStore):
         if len(ids) < len(jobs) or not ids.isdisjoint(self._entries):
             raise ConflictingIdError(self._first_conflict(jobs))
 
-        for job in jobs:
-            self._put(job)
+        self._put_many(jobs)
 
     def _first_conflict(self, jobs: Iterable[Job]) -> str:
         seen = set(self._entries)
@@ -113,14 +118,34 @@ class MemoryJobStore(BaseJobStore):
 
         self._put(job)
 
+    def update_jobs(self, jobs: Iterable[Job]) -> list[str]:
+        known: list[Job] = []
+        missing: list[str] = []
+        for job in jobs:
+            if job.id in self._entries:
+                known.append(job)
+            else:
+                missing.append(job.id)
+
+        self._put_many(known)
+        return missing
+
     def _put(self, job: Job) -> None:
-        run_time = job.next_run_time
-        entry = (None if run_time is None else datetime_to_utc_timestamp(run_time), job.id, job)
+        entry = _entry(job)
         self._entries[job.id] = entry
         if entry[0] is not None:
             heappush(self._heap, entry)
 
         self._drop_outdated()
+
+    def _put_many(self, jobs: Sequence[Job]) -> None:
+        # One by one costs the depth of the heap each, and again for what becomes outdated.
+        if len(jobs) * 4 < len(self._entries):
+            for job in jobs:
+                self._put(job)
+        else:
+            self._entries.update({job.id: _entry(job) for job in jobs})
+            self._rebuild_heap()
 
     def remove_job(self, job_id: str) -> None:
         if self._entries.pop(job_id, None) is None:
@@ -131,8 +156,11 @@ class MemoryJobStore(BaseJobStore):
     def _drop_outdated(self) -> None:
         # Twice the number of jobs, and some: the cost of a rebuild is spread over as many changes.
         if len(self._heap) > 2 * len(self._entries) + 64:
-            self._heap = [entry for entry in self._entries.values() if entry[0] is not None]
-            heapify(self._heap)
+            self._rebuild_heap()
+
+    def _rebuild_heap(self) -> None:
+        self._heap = [entry for entry in self._entries.values() if entry[0] is not None]
+        heapify(self._heap)
 
     def remove_all_jobs(self) -> None:
         self._entries.clear()
@@ -140,3 +168,7 @@ class MemoryJobStore(BaseJobStore):
 
     def shutdown(self) -> None:
         self.remove_all_jobs()
+
+
+def _entry(job: Job) -> Entry:
+    return datetime_to_utc_timestamp(job.next_run_time), job.id, job
