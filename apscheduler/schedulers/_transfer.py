@@ -17,6 +17,7 @@ FORMAT_VERSION = 1
 _CLASS = "__apscheduler_class__"
 _STATE = "__apscheduler_state__"
 _PICKLE = "__apscheduler_pickle__"
+_KEYS = (_CLASS, _STATE, _PICKLE)
 
 
 def write_jobs(jobs: Iterable[Job], outfile: IO[str]) -> None:
@@ -60,13 +61,19 @@ def read_jobs(infile: IO[str]) -> list[dict[str, Any]]:
 def _faithful(state: dict[str, Any]) -> dict[str, Any]:
     """Pickle arguments that JSON would change: tuples into lists, numbers as keys into strings."""
     for name, plain in (("args", list(state["args"])), ("kwargs", state["kwargs"])):
-        try:
-            kept = _is_same(json.loads(json.dumps(plain)), plain)
-        except (TypeError, ValueError):
-            kept = False
-        state[name] = plain if kept else _pickled(plain)
+        state[name] = plain if _survives_json(plain) else _pickled(plain)
 
     return state
+
+
+def _survives_json(plain: Any) -> bool:
+    try:
+        text = json.dumps(plain)
+    except (TypeError, ValueError):
+        return False
+
+    # Data that has our own keys would be decoded, and so could make the reader call anything.
+    return not any(f'"{key}"' in text for key in _KEYS) and _is_same(json.loads(text), plain)
 
 
 def _is_same(first: Any, second: Any) -> bool:
