@@ -129,8 +129,7 @@ class Job:
         if hasattr(self, "next_run_time"):
             run_time = self.next_run_time
         else:
-            now = datetime.now(self._scheduler.timezone)
-            run_time = self.trigger.get_first_fire_time(None, now)
+            run_time = self.trigger.get_first_fire_time(None, self._scheduler._now())
 
         while run_time is not None:
             yield run_time

@@ -179,3 +179,9 @@ def test_clock_changes_are_those_of_the_zone() -> None:
     scheduler.start()
     scheduler.advance(timedelta(days=2))
     assert runs == ["2030-03-31T09:00:00+02:00", "2030-04-01T09:00:00+02:00"]
+
+
+def test_a_preview_before_the_start_begins_on_the_schedulers_own_clock() -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    job = scheduler.add_job(jobs.nothing, "cron", hour=9)
+    assert job.next_run_times(1) == [MARCH_1.replace(hour=9)]
