@@ -10,7 +10,8 @@ copyright = author
 release = apscheduler.release
 version = apscheduler.version
 
-extensions = ["sphinx.ext.autodoc"]
+# doctest: hides the blocks that only set up what the visible code needs
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
 exclude_patterns = ["_build", "newsfragments"]
 
 html_theme = "furo"

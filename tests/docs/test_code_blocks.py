@@ -1,0 +1,151 @@
+"""Every code block of the documentation runs, and prints what the page says."""
+
+from __future__ import annotations
+
+import configparser
+import doctest
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from apscheduler.schedulers.base import BaseScheduler
+
+from .pages import DOCS, PAGES, ROOT, Block, blocks_of, name_of
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+RUN = {"python", "pycon", "testsetup"}
+CHECKED = {"sh", "ini", "dockerfile", "json", "text", "none"}
+SHOWN = {"literalinclude", "image", "figure"}
+
+BLOCKS = {page: list(blocks_of(page)) for page in PAGES}
+ALL_BLOCKS = [block for blocks in BLOCKS.values() for block in blocks]
+# The README's program goes on until somebody stops it: test_readme.py does. What needs a server
+# is run with one by test_server_blocks.py.
+ELSEWHERE = {"README.rst", "docs/howto/keep-jobs.rst"}
+PAGES_TO_RUN = [
+    page
+    for page, blocks in BLOCKS.items()
+    if name_of(page) not in ELSEWHERE and any(block.kind in RUN for block in blocks)
+]
+
+
+@pytest.fixture
+def module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[ModuleType]:
+    """A module for the code of one page, so that its functions can be found again by name."""
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("page_of_the_documentation")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    yield module
+    for value in list(vars(module).values()):
+        if isinstance(value, BaseScheduler) and value.running:
+            value.shutdown()
+
+
+@pytest.mark.parametrize("page", PAGES_TO_RUN, ids=name_of)
+def test_code_runs_and_prints_what_the_page_says(page: Path, module: ModuleType) -> None:
+    run_page(BLOCKS[page], module)
+
+
+def run_page(blocks: list[Block], module: ModuleType) -> None:
+    """Run the blocks of a page one after the other, as somebody would who types them in."""
+    printed = ""
+    for block in blocks:
+        if block.kind == "pycon":
+            run_session(block, module)
+        elif block.kind in ("python", "testsetup"):
+            with redirect_stdout(StringIO()) as output:
+                run_code(block, module)
+            printed = output.getvalue()
+        elif block.kind == "text" and "output" in block.options.get("class", ""):
+            same = doctest.OutputChecker().check_output(block.text, printed, FLAGS)
+            assert same, f"{block}: the page says\n{block.text}\nbut it prints\n{printed}"
+
+
+def run_code(block: Block, module: ModuleType) -> None:
+    # Blank lines before it, so that a traceback shows the line of the page.
+    padded = "\n" * (block.line - 1) + block.text
+    exec(compile(padded, name_of(block.page), "exec"), vars(module))
+
+
+def run_session(block: Block, module: ModuleType) -> None:
+    name = name_of(block.page)
+    test = doctest.DocTestParser().get_doctest(block.text, {}, name, name, block.line - 1)
+    test.globs = vars(module)
+    assert test.examples, f"{block}: a session has lines that begin with >>>"
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    runner.run(test, out=report.append, clear_globs=False)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=str)
+def test_blocks_are_of_a_kind_that_a_test_knows(block: Block) -> None:
+    assert block.kind in RUN | CHECKED | SHOWN | allowed_literals(block), (
+        f"{block}: say what kind of block it is (.. code-block:: python), so that it is tested"
+    )
+
+
+def allowed_literals(block: Block) -> set[str]:
+    """Pages for people who work on the library itself show no code of users."""
+    return {"literal"} if block.page.name == "CONTRIBUTING.rst" else set()
+
+
+@pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.kind in SHOWN], ids=str)
+def test_what_is_shown_is_there(block: Block) -> None:
+    target = (block.page.parent / block.argument).resolve()
+    assert target.is_file(), f"{block}: there is no {block.argument}"
+    if block.kind == "literalinclude":
+        assert target.is_relative_to(ROOT / "examples") or target.is_relative_to(ROOT / "tests"), (
+            f"{block}: include files that the tests execute"
+        )
+
+
+@pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.kind == "sh"], ids=str)
+def test_shell_commands_can_be_read_and_install_extras_that_exist(block: Block) -> None:
+    subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
+
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = set(config["options.extras_require"])
+    for group in re.findall(r"(?:apscheduler|\.)\[([\w,]+)\]", block.text):
+        assert set(group.split(",")) <= extras, f"{block}: there is no such extra"
+    for script in re.findall(r"python3? (examples/\S+\.py)", block.text):
+        assert (ROOT / script).is_file(), f"{block}: there is no {script}"
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in ALL_BLOCKS if block.kind in ("ini", "json")], ids=str
+)
+def test_configuration_can_be_read(block: Block) -> None:
+    if block.kind == "json":
+        assert json.loads(block.text)
+    else:
+        config = configparser.ConfigParser()
+        config.read_string(block.text)
+        assert config.sections(), f"{block}: an ini file has a [section]"
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed: set[Path] = set()
+    for page in DOCS.rglob("*.rst"):
+        for match in re.finditer(
+            r"^( *)\.\. toctree::\n((?:\1 +\S.*\n|\s*\n)*)", page.read_text("utf-8"), re.MULTILINE
+        ):
+            for line in match[2].splitlines():
+                entry = line.strip()
+                if entry and not entry.startswith(":"):
+                    target = re.sub(r".*<(.*)>$", r"\1", entry)
+                    listed |= set(page.parent.glob(f"{target}.rst"))
+
+    pages = {page for page in PAGES if page.is_relative_to(DOCS)} - {DOCS / "index.rst"}
+    assert pages <= listed, "in no toctree: " + ", ".join(map(name_of, pages - listed))
