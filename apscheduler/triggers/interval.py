@@ -13,7 +13,6 @@ from .._time import (
     datetime_repr,
     datetime_utc_add,
     is_later,
-    timezone_repr,
 )
 from .base import BaseTrigger, check_version, same_start, same_time
 
@@ -76,11 +75,13 @@ class IntervalTrigger(BaseTrigger):
     ) -> datetime | None:
         """Return the first instant of the grid after the previous time, else from ``now`` on."""
         if previous_fire_time is None:
-            steps = -(self._since_start(now) // -self.interval)
+            steps = max(-(self._since_start(now) // -self.interval), 0)
         else:
             steps = self._since_start(previous_fire_time) // self.interval + 1
+            if steps < 0 and not self._goes_back_to(now):
+                steps = 0
 
-        fire_time = self._at(max(steps, 0))
+        fire_time = self._at(steps)
         if fire_time is None or not self.jitter:
             return fire_time
 
@@ -90,7 +91,7 @@ class IntervalTrigger(BaseTrigger):
         """Return the last instant of the grid that is not later than ``now``."""
         limit = now if self.end_date is None or is_later(self.end_date, now) else self.end_date
         steps = self._since_start(limit) // self.interval
-        last = self._at(steps) if steps >= 0 else None
+        last = self._at(steps) if steps >= 0 or self._goes_back_to(limit) else None
         moved_on = last is not None and is_later(last, previous_fire_time)
 
         return last if last is not None and moved_on else previous_fire_time
@@ -109,6 +110,10 @@ class IntervalTrigger(BaseTrigger):
             return self.start_date
 
         return earlier
+
+    def _goes_back_to(self, now: datetime) -> bool:
+        """Tell whether the clock was set back to before this trigger was made: so is its grid."""
+        return self._given is False and self._since_start(now) < -self.interval
 
     def _since_start(self, instant: datetime) -> timedelta:
         return instant.astimezone(UTC) - self.start_date.astimezone(UTC)
@@ -177,7 +182,7 @@ class IntervalTrigger(BaseTrigger):
         if self.jitter:
             options.append(f"jitter={self.jitter}")
 
-        options.append(f"timezone='{timezone_repr(self.timezone)}'")
+        options.append(f"timezone='{self.timezone}'")
         return f"<{type(self).__name__} ({', '.join(options)})>"
 
 

@@ -35,7 +35,8 @@ class CrontabLine:
 
     def __init__(self, text: str) -> None:
         self.text = " ".join(text.split())
-        parts = dict(zip(FIELDS, _split(self.text), strict=True))
+        given = _split(self.text)
+        parts = dict(zip(FIELDS[-len(given) :], given, strict=True))
         self.fields = {name: _translated(name, part) for name, part in parts.items()}
         # As in Debian's cron, a field is unrestricted if it begins with a star: */2 is, too.
         starred = {name for name, part in parts.items() if part.startswith("*")}
@@ -61,7 +62,7 @@ def _split(text: str) -> list[str]:
             f"(minute, hour, day of month, month, day of week), or 6 with seconds first"
         )
 
-    return parts if len(parts) == 6 else ["0", *parts]
+    return parts
 
 
 def _translated(name: str, text: str) -> str:
@@ -99,8 +100,9 @@ def _values(name: str, item: str) -> range:
     except ValueError:
         raise _error(name, item, "it cannot be read") from None
 
-    if not lowest <= start <= highest or not lowest <= end <= highest:
-        raise _error(name, item, f"{start if start > highest or start < lowest else end} is out")
+    for value in (start, end):
+        if not lowest <= value <= highest:
+            raise _error(name, item, f"{value} is out of range")
     if start > end:
         raise _error(name, item, "the first value of a range must not be higher than the last")
     if by == 0:

@@ -1,0 +1,17 @@
+"""How many examples the property tests of the triggers try."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+EXHAUSTIVE = os.environ.get("APSCHEDULER_TEST_EXHAUSTIVE") == "1"
+
+settings.register_profile(
+    "triggers",
+    max_examples=10_000 if EXHAUSTIVE else 150,
+    deadline=None,  # the machines of CI are slow now and then
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("triggers")
