@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ._clock import SetBacks
+
 if TYPE_CHECKING:
     from ..executors.base import BaseExecutor
     from ..job import Job
@@ -77,8 +79,8 @@ class Backlog:
         self.unclear: dict[tuple[str, str], Advance] = {}
         # Jobs with more due runs than one pass handles; none of these is skipped.
         self.catching_up: set[tuple[str, str]] = set()
-        # Stores whose jobs do not know yet that the clock was set back, and from what time.
-        self.set_back_from: dict[str, datetime] = {}
+        # What stores have not been told yet of a clock that was set back.
+        self.set_backs = SetBacks()
         # Jobs whose unknown executor was logged already.
         self.without_executor: set[tuple[str, str]] = set()
 
@@ -128,6 +130,8 @@ class DispatchPass:
         self._retry_at = self._now_utc + retry_interval
         self._logger = logger
         self._waiting: set[tuple[str, str]] = set()
+        # By alias, as they are looked up, so that each is looked up once.
+        self._executors: dict[str, BaseExecutor] = {}
 
     def run(self) -> datetime | None:
         """Make the pass; return when to look again, or None if no job waits for a time."""
@@ -168,39 +172,30 @@ class DispatchPass:
 
     def _follow_clock(self, alias: str, store: BaseJobStore) -> None:
         """Let jobs that count real time not wait for a clock that was set back."""
-        before = self._backlog.set_back_from.get(alias)
-        if before is None:
-            return
+        # A job that is moved would look as if its unclear write had landed.
+        if not self._has_unclear(alias):
+            self._backlog.set_backs.follow(alias, store, self._now, self._logger)
 
-        changed = []
-        for job in store.get_all_jobs():
-            if job.next_run_time is not None:
-                run_time = job.trigger.get_fire_time_after_set_back(
-                    job.next_run_time, before, self._now
-                )
-                if not _is_same_instant(run_time, job.next_run_time):
-                    job.next_run_time = run_time
-                    changed.append(job)
-
-        store.update_jobs(changed)
-        del self._backlog.set_back_from[alias]
+    def _has_unclear(self, alias: str) -> bool:
+        return any(key[0] == alias for key in self._backlog.unclear)
 
     def _process_due_jobs(self, alias: str, store: BaseJobStore) -> datetime | None:
         """Move due jobs on. Return when to look after those that had to stay; None if none had."""
         staying: list[datetime] = []
-        advances: list[Advance] = []
+        moving: list[Advance] = []
+        ending: list[Advance] = []
         for job in store.get_due_jobs(self._now):
-            key = (alias, job.id)
-            executor = self._executor_of(job, key)
-            if executor is None or key in self._waiting or key in self._backlog.unclear:
-                staying.append(self._retry_at)
-            elif key in self._backlog.catching_up and not executor.has_room(job):
-                staying.append(self._now_utc + CATCH_UP_PAUSE)
-            else:
-                advances.append(self._decide(alias, job))
+            stays_until = self._stays_until(alias, job)
+            if stays_until is not None:
+                staying.append(stays_until)
+                continue
 
-        moving = [advance for advance in advances if not advance.ends]
-        ending = [advance for advance in advances if advance.ends]
+            advance = self._decide(alias, job)
+            if advance.ends:
+                ending.append(advance)
+            else:
+                moving.append(advance)
+
         for advance in moving:
             advance.job.next_run_time = advance.new
 
@@ -211,23 +206,46 @@ class DispatchPass:
 
         return min(staying, default=None)
 
-    def _executor_of(self, job: Job, key: tuple[str, str]) -> BaseExecutor | None:
+    def _stays_until(self, alias: str, job: Job) -> datetime | None:
+        """Return when to look after a due job that must not move on yet; None if it may."""
+        executor = self._executors.get(job.executor) or self._find_executor(alias, job)
+        if executor is None:
+            return self._retry_at
+
+        backlog = self._backlog
+        if not (self._waiting or backlog.unclear or backlog.catching_up):
+            return None  # earlier passes have left nothing behind
+
+        key = (alias, job.id)
+        if key in self._waiting or key in backlog.unclear:
+            return self._retry_at
+        if key in backlog.catching_up and not executor.has_room(job):
+            return self._now_utc + CATCH_UP_PAUSE
+
+        return None
+
+    def _find_executor(self, alias: str, job: Job) -> BaseExecutor | None:
+        """Look up the executor of a job, for this pass; log if there is none, once for a job."""
         try:
-            return self._lookup_executor(job.executor)
+            executor = self._executors[job.executor] = self._lookup_executor(job.executor)
         except LookupError as exc:
+            key = (alias, job.id)
             if key not in self._backlog.without_executor:
                 self._backlog.without_executor.add(key)
                 self._logger.error(
                     'Job "%s" stays in job store "%s" until its executor is added: %s',
                     job,
-                    key[0],
+                    alias,
                     exc.args[0] if exc.args else exc,
                 )
             return None
 
+        return executor
+
     def _decide(self, alias: str, job: Job) -> Advance:
         """Decide which runs of a due job to start, and when it is due next."""
-        self._backlog.without_executor.discard((alias, job.id))
+        if self._backlog.without_executor:
+            self._backlog.without_executor.discard((alias, job.id))
         try:
             return self._coalesced(alias, job) if job.coalesce else self._one_by_one(alias, job)
         except Exception as exc:
@@ -244,8 +262,10 @@ class DispatchPass:
         if following is not None and following <= self._now_utc:
             run_time = job.trigger.get_last_fire_time(run_time, self._now)
             following = job.trigger.get_next_fire_time(run_time, self._now)
+            following = _checked(following, run_time)
 
-        return Advance(alias, job, [run_time], _checked(following, run_time))
+        # Unchecked, it is later than now, and so than the run time, which has come.
+        return Advance(alias, job, [run_time], following)
 
     def _one_by_one(self, alias: str, job: Job) -> Advance:
         run_times = list(islice(job._due_run_times(self._now), RUNS_PER_PASS + 1))
@@ -277,7 +297,8 @@ class DispatchPass:
             self._settle(store, advances)
         else:
             # Somebody else removed the missing ones: they are not to run.
-            self._backlog.ready.extend(a for a in advances if a.job.id not in missing)
+            started = [a for a in advances if a.job.id not in missing] if missing else advances
+            self._backlog.ready.extend(started)
 
     def _settle_unclear(self, alias: str, store: BaseJobStore) -> None:
         """Find out about the writes of earlier passes that failed."""

@@ -1,0 +1,229 @@
+"""Clocks are set and computers sleep: no run comes twice, none is waited for in vain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from tests.faults.faulty import BytesStore, Fault, Faults, FaultyStore, InjectedError
+from tests.faults.world import World, WorldScheduler
+
+MARCH_1 = datetime(2030, 3, 1, 8, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+TEN_YEARS = timedelta(days=3653)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(MARCH_1)
+
+
+@pytest.fixture
+def scheduler(world: World) -> WorldScheduler:
+    return WorldScheduler(world)
+
+
+def noting(scheduler: WorldScheduler) -> tuple[list[float], Callable[[], None]]:
+    """Return a job and the list in which it notes when it runs, in seconds awake."""
+    runs: list[float] = []
+    return runs, lambda: runs.append(scheduler.world.awake)
+
+
+SCHEDULES: dict[str, dict[str, Any] | None] = {
+    "no job": None,
+    "a paused job": {"trigger": "interval", "seconds": 1, "next_run_time": None},
+    "a job in a year": {"trigger": "date", "run_date": MARCH_1 + timedelta(days=365)},
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_loop_never_waits_for_more_than_a_minute(
+    scheduler: WorldScheduler, schedule: str
+) -> None:
+    options = SCHEDULES[schedule]
+    if options is not None:
+        scheduler.add_job(print, **options)
+
+    scheduler.run(600)
+
+    assert len(scheduler.world.waits) >= 10
+    assert max(wait for wait in scheduler.world.waits if wait is not None) == 60
+    assert None not in scheduler.world.waits
+
+
+def test_a_job_that_came_due_while_the_computer_slept_runs_within_a_minute(
+    scheduler: WorldScheduler,
+) -> None:
+    runs, job = noting(scheduler)
+    scheduler.add_job(job, "date", run_date=MARCH_1 + timedelta(minutes=30))
+    scheduler.world.at(100, lambda: scheduler.world.suspend(HOUR))
+
+    scheduler.run(1000)
+
+    assert len(runs) == 1
+    assert 100 <= runs[0] <= 160
+
+
+def test_a_clock_set_forward_ten_years_makes_coalescing_jobs_run_once_each(
+    scheduler: WorldScheduler,
+) -> None:
+    runs: Counter[str] = Counter()
+    triggers: dict[str, dict[str, Any]] = {
+        "interval": {"trigger": "interval", "hours": 1},
+        "cron": {"trigger": "cron", "minute": 30},
+        "calendarinterval": {"trigger": "calendarinterval", "days": 1},
+        "date": {"trigger": "date", "run_date": MARCH_1 + HOUR},
+    }
+    for job_id, options in triggers.items():
+        scheduler.add_job(runs.update, id=job_id, args=[[job_id]], **options)
+    scheduler.world.at(100, lambda: scheduler.world.set_clock(TEN_YEARS))
+
+    scheduler.run(165)
+
+    assert runs == dict.fromkeys(triggers, 1)
+
+
+class CountingTrigger(IntervalTrigger):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        CountingTrigger.asked += 1
+        return super().get_next_fire_time(previous_fire_time, now)
+
+
+def test_the_runs_missed_in_ten_years_are_not_gone_through_one_by_one(
+    scheduler: WorldScheduler,
+) -> None:
+    for _ in range(1000):
+        scheduler.add_job(lambda: None, CountingTrigger(seconds=1, start_date=MARCH_1))
+    scheduler.world.at(0.5, lambda: scheduler.world.set_clock(TEN_YEARS))
+    scheduler.world.at(0.5, lambda: setattr(CountingTrigger, "asked", 0))
+
+    scheduler.run(1.5)  # one look, at which 315 million runs are due for each
+
+    assert 0 < CountingTrigger.asked <= 3000
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 600, 3500, 7200])
+def test_an_interval_is_never_longer_than_it_is_when_the_clock_is_set_back(
+    scheduler: WorldScheduler, seconds: int
+) -> None:
+    runs, job = noting(scheduler)
+    scheduler.add_job(job, "interval", seconds=seconds)
+    scheduler.world.at(2.5 * seconds, lambda: scheduler.world.set_clock(-HOUR))
+
+    scheduler.run(6.5 * seconds)
+
+    gaps = [later - earlier for earlier, later in zip([0.0, *runs], runs, strict=False)]
+    assert gaps[:3] == pytest.approx([seconds] * 3)
+    assert max(gaps) == pytest.approx(seconds)
+    # Where the hour is no multiple of it, one interval is cut short to come back to the grid.
+    assert len([gap for gap in gaps if gap < 0.99 * seconds]) <= (HOUR.seconds % seconds > 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"trigger": "cron", "minute": "*"},
+        {"trigger": "date", "run_date": MARCH_1 + timedelta(minutes=1)},
+        {"trigger": "calendarinterval", "days": 1, "hour": 8, "minute": 1},
+    ],
+    ids=lambda options: options["trigger"],
+)
+def test_a_time_of_day_is_not_run_at_twice_when_the_clock_is_set_back(
+    scheduler: WorldScheduler, options: dict[str, Any]
+) -> None:
+    instants: list[datetime] = []
+    scheduler.add_job(lambda: instants.append(scheduler.world.wall), **options)
+    scheduler.world.at(150, lambda: scheduler.world.set_clock(-HOUR))
+
+    scheduler.run(2 * 3600)
+
+    minutes = [instant.replace(second=0, microsecond=0) for instant in instants]
+    assert minutes
+    assert len(set(minutes)) == len(minutes)
+    if options["trigger"] == "cron":  # it goes on when the clock comes to where it was
+        assert minutes == [MARCH_1 + timedelta(minutes=step) for step in range(61)][: len(minutes)]
+        assert len(minutes) > 30
+
+
+def test_a_clock_that_is_corrected_by_a_little_moves_no_job(
+    scheduler: WorldScheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs, job = noting(scheduler)
+    scheduler.add_job(job, "interval", seconds=10, start_date=MARCH_1)
+    for moment in range(15, 100, 10):
+        scheduler.world.at(moment, lambda: scheduler.world.set_clock(timedelta(seconds=-0.1)))
+
+    scheduler.run(100)
+
+    assert len(runs) == 10
+    assert "set back" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", Fault)
+@pytest.mark.parametrize("store", [BytesStore, MemoryJobStore])
+def test_jobs_are_moved_once_though_the_store_fails_while_they_are(
+    world: World, store: type, kind: Fault
+) -> None:
+    faults = Faults(1, kinds=[kind], only=["update_jobs"], limit=0)
+    scheduler = WorldScheduler(world, jobstore_retry_interval=5)
+    scheduler.add_jobstore(FaultyStore(store(), faults))
+    moments: list[tuple[int, float]] = []
+    _moments[id(world)] = (world, moments)
+    for number in range(4):
+        # Six minutes apart, so that no run is due between the failure and what follows it.
+        scheduler.add_job(note, "interval", [id(world), number], minutes=6)
+
+    def set_back() -> None:
+        faults.limit = 1
+        world.set_clock(-HOUR)
+
+    world.at(400, set_back)
+    scheduler.run(1200)
+
+    assert faults.injected.total() == 1
+    for number in range(4):
+        assert [moment for job, moment in moments if job == number] == pytest.approx(
+            [360, 720, 1080]
+        )
+
+
+_moments: dict[int, tuple[World, list[tuple[int, float]]]] = {}
+
+
+def note(world_id: int, number: int) -> None:
+    world, moments = _moments[world_id]
+    moments.append((number, world.awake))
+
+
+class TriggerThatFailsWhenSetBack(IntervalTrigger):
+    def get_fire_time_after_set_back(
+        self, next_fire_time: datetime, before: datetime, now: datetime
+    ) -> datetime:
+        raise InjectedError("a trigger")
+
+
+def test_a_trigger_that_cannot_follow_the_clock_keeps_no_other_job_waiting(
+    scheduler: WorldScheduler,
+) -> None:
+    runs, job = noting(scheduler)
+    broken: BaseTrigger = TriggerThatFailsWhenSetBack(seconds=10, start_date=MARCH_1)
+    scheduler.add_job(lambda: None, broken)
+    scheduler.add_job(job, "interval", seconds=10)
+    scheduler.world.at(25, lambda: scheduler.world.set_clock(-HOUR))
+
+    scheduler.run(65)
+
+    assert runs == pytest.approx([10, 20, 30, 40, 50, 60])
