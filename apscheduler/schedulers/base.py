@@ -1036,10 +1036,10 @@ class BaseScheduler(metaclass=ABCMeta):
             if self.state != STATE_RUNNING:
                 return None
 
-            before = self._clock_watch.set_back_from(self._now(), self._elapsed())
-            if before is not None:
-                self._logger.warning("The clock was set back: it should be %s by now", before)
-                self._backlog.set_back_from.update(dict.fromkeys(self._jobstores, before))
+            set_back_by = self._clock_watch.set_back_by(self._now(), self._elapsed())
+            if set_back_by is not None:
+                self._logger.warning("The clock was set back by %s", set_back_by)
+                self._backlog.set_backs.note(self._jobstores, set_back_by)
 
             self._next_look = self._dispatch_pass().run()
             return self._next_look
