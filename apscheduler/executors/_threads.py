@@ -108,18 +108,9 @@ class ThreadPool:
         """Run ``fn(*args, **kwargs)`` in one of the threads, and return its future."""
         from concurrent.futures import Future  # slow to import, and seldom needed
 
-        future: Future[Any] = Future()
-
-        def task() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(fn(*args, **kwargs))
-            except BaseException as exc:
-                future.set_exception(exc)
-
-        self.execute(task)
-        return future
+        submission = _Submission(Future(), partial(fn, *args, **kwargs))
+        self.execute(submission)
+        return submission.future
 
     def shutdown(self, wait: bool | float = True, *, cancel_futures: bool = False) -> list[Task]:
         """
@@ -146,6 +137,8 @@ class ThreadPool:
         tasks = []
         while not self._work_queue.empty():
             task = self._work_queue.get()
+            if isinstance(task, _Submission):
+                task.future.cancel()  # whoever waits for it would wait for ever
             if task is not None:
                 tasks.append(task)
 
@@ -159,6 +152,22 @@ class ThreadPool:
                 return False
 
         return True
+
+
+class _Submission:
+    """A task whose result is kept in a future."""
+
+    def __init__(self, future: Future[Any], call: Callable[[], Any]) -> None:
+        self.future = future
+        self._call = call
+
+    def __call__(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self._call())
+        except BaseException as exc:
+            self.future.set_exception(exc)
 
 
 _pools: WeakSet[ThreadPool] = WeakSet()

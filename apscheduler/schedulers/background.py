@@ -8,11 +8,12 @@ from typing import Any
 from weakref import WeakSet
 
 from .._refs import asbool
+from ._with import WithBlock
 from .base import BaseScheduler
 from .blocking import BlockingScheduler
 
 
-class BackgroundScheduler(BlockingScheduler):
+class BackgroundScheduler(WithBlock, BlockingScheduler):
     """
     Runs in a thread of its own: :meth:`start` returns at once.
 

@@ -25,7 +25,10 @@ class BlockingScheduler(BaseScheduler):
 
     def _prepare_loop(self) -> None:
         if self.state == STATE_STOPPED:
-            self._event = Event()  # a new one, so that a loop that is about to end still does
+            self._event = self._create_event()  # so that a loop that is about to end still does
+
+    def _create_event(self) -> Any:
+        return Event()
 
     def _after_fork(self) -> None:
         super()._after_fork()
@@ -36,10 +39,10 @@ class BlockingScheduler(BaseScheduler):
         self._event.set()
 
     def _main_loop(self) -> None:
-        """Look for due jobs until the scheduler is shut down."""
+        """Look for due jobs until the scheduler has been shut down."""
         event = self._event
         wait_seconds: float | None = 0.0
-        while self.state != STATE_STOPPED and self._event is event:
+        while (self.running or self._shutting_down) and self._event is event:
             event.wait(MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT))
             event.clear()
             wait_seconds = self._look()

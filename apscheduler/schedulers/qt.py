@@ -1,0 +1,89 @@
+"""A scheduler on the event loop of a Qt application."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from math import ceil
+from typing import Any
+
+from ._timer import EventLoopScheduler
+from ._with import WithBlock
+
+# Newest first
+BINDINGS = ("PySide6", "PyQt6", "PySide2", "PyQt5")
+
+
+def _import_qt_core() -> Any:
+    """Import the binding that the program uses already, or else the newest there is."""
+    for name in sorted(BINDINGS, key=lambda name: name not in sys.modules):
+        try:
+            return import_module(f"{name}.QtCore")
+        except ImportError:
+            continue
+
+    raise ImportError(
+        f"QtScheduler needs one of {', '.join(BINDINGS)}: pip install apscheduler[qt]"
+    )
+
+
+QtCore = _import_qt_core()
+Signal = getattr(QtCore, "Signal", None) or QtCore.pyqtSignal
+
+
+class QtScheduler(WithBlock, EventLoopScheduler):
+    """
+    Runs on the event loop of a Qt application, and jobs in a thread pool.
+
+    The event loop is that of the thread that starts the scheduler; if it is none of Qt's threads,
+    that of the application. Jobs touch no widgets: they emit signals.
+    """
+
+    _relay: Any = None
+
+    def start(self, paused: bool = False) -> None:
+        """Start on the event loop, which may be run later; see the base class."""
+        if not self.running:
+            self._relay = _Relay()
+        super().start(paused)
+
+    def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
+        self._relay.wanted.emit(partial(func, *args))
+
+    def _call_later(self, seconds: float, func: Callable[[], object]) -> Any:
+        return self._relay.call_later(seconds, func)
+
+    def _cancel(self, timer: Any) -> None:
+        timer.stop()
+
+
+class _Relay(QtCore.QObject):  # type: ignore[misc,name-defined]  # which binding it is, is known at run time
+    """Calls functions in the thread that it lives in."""
+
+    wanted = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._func: Callable[[], object] = lambda: None
+        self._timer = QtCore.QTimer(self)
+        self._timer.setSingleShot(True)
+        # The default would be early or late by up to a twentieth of the time.
+        self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._time_out)
+        self.wanted.connect(self._call, QtCore.Qt.ConnectionType.QueuedConnection)
+        app = QtCore.QCoreApplication.instance()
+        if app is not None and QtCore.QAbstractEventDispatcher.instance() is None:
+            self.moveToThread(app.thread())  # this thread has no event loop
+
+    def call_later(self, seconds: float, func: Callable[[], object]) -> Any:
+        self._func = func
+        self._timer.start(ceil(seconds * 1000))
+        return self._timer
+
+    def _call(self, func: Callable[[], object]) -> None:
+        func()
+
+    def _time_out(self) -> None:
+        self._func()

@@ -1,0 +1,53 @@
+"""A scheduler on a Tornado IOLoop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .._refs import maybe_ref
+from ..executors.base import BaseExecutor
+from ..executors.tornado import TornadoExecutor
+from .asyncio import AsyncIOScheduler
+
+try:
+    from tornado.ioloop import IOLoop
+except ImportError as exc:  # pragma: no cover
+    raise ImportError("TornadoScheduler needs Tornado: pip install apscheduler[tornado]") from exc
+
+
+class TornadoScheduler(AsyncIOScheduler):
+    """
+    Runs on a Tornado IOLoop, which since Tornado 5 runs on an asyncio event loop.
+
+    Unlike AsyncIOScheduler it may be started before its loop runs, and it runs functions that are
+    no coroutine functions in a thread pool of its own.
+
+    Beside the options of every scheduler it has ``io_loop``: the loop to run on, or a reference to
+    it (default: ``IOLoop.current()`` of the thread that calls :meth:`start`).
+    """
+
+    _ioloop: Any = None
+    _given_ioloop: Any = None
+
+    def _configure(self, config: dict[str, Any]) -> None:
+        self._given_ioloop = self._ioloop = maybe_ref(config.pop("io_loop", None))
+        super()._configure(config)
+
+    def _find_loop(self) -> Any:
+        self._ioloop = self._given_ioloop or IOLoop.current()
+        return self._ioloop.asyncio_loop
+
+    def _create_default_executor(self) -> BaseExecutor:
+        return TornadoExecutor()
+
+
+def run_in_ioloop(func: Callable[..., object]) -> Callable[..., None]:
+    """Let a method of a TornadoScheduler be called from any thread, and run on its loop soon."""
+
+    @wraps(func)
+    def call_soon(self: TornadoScheduler, *args: Any, **kwargs: Any) -> None:
+        self._ioloop.add_callback(func, self, *args, **kwargs)
+
+    return call_soon
