@@ -216,7 +216,8 @@ def iscoroutinefunction_partial(f: Any) -> bool:
         return True
 
     # An instance of a class with "async def __call__" is no coroutine function by itself.
-    return not isinstance(f, type) and iscoroutinefunction(type(f).__dict__.get("__call__"))
+    call = getattr(type(f), "__call__", None)  # noqa: B004  # it may be inherited
+    return not isinstance(f, type) and iscoroutinefunction(call)
 
 
 _signatures: WeakKeyDictionary[Any, Signature] = WeakKeyDictionary()
