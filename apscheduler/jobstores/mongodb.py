@@ -68,12 +68,12 @@ class MongoDBJobStore(PersistentJobStore):
         self._names = database, collection
         # None: the client is not ours to make or to close.
         self._connect_args = {"w": 1, **connect_args} if client is None else None
+        self._connected_in: int | None = None  # id of the process
         self._use(self._connect() if client is None else maybe_ref(client))
 
     def _connect(self) -> MongoClient[Document]:
-        assert self._connect_args is not None
-        self._connected_in: int | None = os.getpid()
-        return MongoClient(**self._connect_args)
+        self._connected_in = os.getpid()
+        return MongoClient(**(self._connect_args or {}))
 
     def _use(self, client: MongoClient[Document]) -> None:
         database, collection = self._names
@@ -103,7 +103,7 @@ class MongoDBJobStore(PersistentJobStore):
 
     def _read(self, job_id: str) -> bytes | None:
         document = self.collection.find_one({"_id": job_id}, ["job_state"])
-        return None if document is None else document["job_state"]
+        return None if document is None else document.get("job_state", b"")
 
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._get_jobs({"next_run_time": {"$lte": timestamp}})
@@ -117,14 +117,17 @@ class MongoDBJobStore(PersistentJobStore):
             conditions, ["job_state"], sort=[("next_run_time", ASCENDING)]
         )
         return self._restore_all(
-            (document["_id"], document["job_state"]) for document in documents
+            (document["_id"], document.get("job_state", b"")) for document in documents
         )
 
     def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
         # A comparison with a number finds numbers only, and so no paused jobs.
         later = {"next_run_time": {"$gt": float("-inf") if after is None else after}}
         documents = self.collection.find(later, sort=[("next_run_time", ASCENDING)], limit=limit)
-        return [(found["_id"], found["next_run_time"], found["job_state"]) for found in documents]
+        return [
+            (found["_id"], found["next_run_time"], found.get("job_state", b""))
+            for found in documents
+        ]
 
     # --- writing -------------------------------------------------------------------------------
 

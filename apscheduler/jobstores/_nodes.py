@@ -1,0 +1,154 @@
+"""What job stores share whose servers keep nodes by name, and have no index of run times."""
+
+from __future__ import annotations
+
+import pickle
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
+from typing import Any
+
+from .._time import datetime_to_utc_timestamp
+from ..job import Job
+from .persistent import PersistentJobStore, Record
+
+
+class NodeJobStore(PersistentJobStore):
+    """
+    Keeps each job in a node ``<path>/<id>``: a pickled dict with its next run time and its state.
+
+    Since the server cannot tell which jobs are due, the store itself keeps their run times in
+    memory. A subclass brings them up to date by :meth:`_refresh`, which costs little while nothing
+    has changed.
+
+    :param path: under which the nodes are
+    :raises ValueError: if ``path`` is empty
+    """
+
+    #: under which the nodes are
+    path: str
+
+    def __init__(self, path: str, pickle_protocol: int) -> None:
+        super().__init__(pickle_protocol)
+        if not path:
+            raise ValueError(f'{type(self).__name__} needs a "path" that is not empty')
+
+        self.path = path
+        # By id: hash of the bytes, and run time; None for jobs that are paused or parked.
+        self._index: dict[str, tuple[int, float | None]] = {}
+        self._indexed_generation = 0
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._forget_index()
+
+    # --- what each backend writes --------------------------------------------------------------
+
+    @abstractmethod
+    def _refresh(self) -> None:
+        """Look at what has changed on the server: call ``_index_node`` and ``_unindex`` for it."""
+
+    @abstractmethod
+    def _forget_index(self) -> None:
+        """Have the next ``_refresh()`` look at all nodes. Extended by each backend."""
+        self._index.clear()
+
+    @abstractmethod
+    def _read_nodes(self, job_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
+        """Return ids and bytes of the nodes, but for those that are not there."""
+
+    @abstractmethod
+    def _read_all_nodes(self) -> Iterable[tuple[str, bytes]]:
+        """Return ids and bytes of all nodes."""
+
+    # --- the index -----------------------------------------------------------------------------
+
+    def _index_node(self, job_id: str, data: bytes) -> None:
+        known = self._index.get(job_id)
+        if known is None or known[0] != hash(data):
+            job = self._restore(job_id, data)
+            timestamp = None if job is None else datetime_to_utc_timestamp(job.next_run_time)
+            self._index[job_id] = (hash(data), timestamp)
+
+    def _unindex(self, job_id: str) -> None:
+        self._index.pop(job_id, None)
+        self._forget([job_id])
+
+    def _index_written(self, records: Iterable[Record]) -> None:
+        """Note what we have written ourselves, so that it need not be looked at again."""
+        for record in records:
+            self._index[record.id] = (hash(record.data), record.timestamp)
+
+    def _timed_ids(self) -> Iterator[tuple[float, str]]:
+        """Yield time and id of the jobs that wait for a time, as the server has them now."""
+        if self._indexed_generation != self._alias_generation:
+            self._indexed_generation = self._alias_generation
+            self._forget_index()  # jobs that were parked may be restorable, so have times
+
+        self._refresh()
+        for job_id, (_, timestamp) in self._index.items():
+            if timestamp is not None:
+                yield timestamp, job_id
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _read(self, job_id: str) -> bytes | None:
+        return next((data for _, data in self._read_nodes([job_id])), None)
+
+    def _read_due(self, timestamp: float) -> list[Job]:
+        due = [job_id for time, job_id in self._timed_ids() if time <= timestamp]
+        return self._restore_all(self._read_nodes(due))
+
+    def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
+        first = nsmallest(
+            limit, (entry for entry in self._timed_ids() if after is None or entry[0] > after)
+        )
+        found = dict(self._read_nodes([job_id for _, job_id in first]))
+        # Without the bytes of a job that was removed just now, it is passed over as a parked one.
+        return [(job_id, time, found.get(job_id, b"")) for time, job_id in first]
+
+    def _read_all(self) -> list[Job]:
+        return self._restore_all(self._read_all_nodes())
+
+    def _get_jobs(self) -> list[dict[str, Any]]:
+        """Return ``job_id``, ``next_run_time``, ``job_state`` and ``job`` of each job, by time."""
+        return [
+            {
+                "job_id": job.id,
+                "next_run_time": datetime_to_utc_timestamp(job.next_run_time),
+                "job_state": job.__getstate__(),
+                "job": job,
+            }
+            for job in self.get_all_jobs()
+        ]
+
+    # --- jobs to bytes and back ----------------------------------------------------------------
+
+    def _dump(self, job: Job) -> bytes:
+        node = {
+            "next_run_time": datetime_to_utc_timestamp(job.next_run_time),
+            "job_state": job.__getstate__(),
+        }
+        return pickle.dumps(node, self.pickle_protocol)
+
+    def _load(self, data: bytes) -> Job:
+        return self._reconstitute_job(pickle.loads(data)["job_state"])
+
+    def _reconstitute_job(self, job_state: dict[str, Any]) -> Job:
+        """Make a job of its state. Programs override this to look at jobs as they come."""
+        return self._revive(job_state)
+
+
+def chunks(records: Sequence[Record], count: int, size: int) -> Iterator[Sequence[Record]]:
+    """Split records into parts of at most so many records and bytes, but one record at least."""
+    part: list[Record] = []
+    total = 0
+    for record in records:
+        if part and (len(part) == count or total + len(record.data) > size):
+            yield part
+            part, total = [], 0
+        part.append(record)
+        total += len(record.data)
+
+    if part:
+        yield part

@@ -1,0 +1,222 @@
+"""Jobs in etcd 3."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._refs import maybe_ref
+from ._nodes import NodeJobStore, chunks
+from .base import ConflictingIdError
+from .persistent import PICKLE_PROTOCOL, Record
+
+try:
+    import etcd3
+    from etcd3.utils import prefix_range_end
+except ImportError as exc:
+    raise ImportError("EtcdJobStore needs cslab-etcd3: pip install apscheduler[etcd]") from exc
+
+if TYPE_CHECKING:
+    from ..schedulers.base import BaseScheduler
+
+# An etcd that was not told otherwise takes 128 operations and 1.5 MB in one transaction.
+CHUNK_KEYS = 128
+CHUNK_BYTES = 1_000_000
+
+# So many keys are asked for at a time.
+PAGE = 1000
+
+# Seconds that a request may take, unless the user gives another number.
+TIMEOUT = 15
+
+
+class EtcdJobStore(NodeJobStore):
+    """
+    Keeps each job under a key of etcd, and asks for what has changed since it asked last.
+
+    Meant for some thousands of jobs: for more, a database with an index of the run times is
+    faster. etcd itself refuses jobs of 1.5 MB and more.
+
+    :param path: what the keys begin with
+    :param client: a client to use, or a reference to one (``"module:name"``); it is left open at
+        shutdown unless ``close_connection_on_exit`` is true
+    :param close_connection_on_exit: whether to close a ``client`` that was given at shutdown
+    :param pickle_protocol: protocol of :mod:`pickle` for what is written
+    :param connect_args: arguments of ``etcd3.client()``, such as ``host``, if it makes one
+    :raises ValueError: if ``path`` is empty
+    """
+
+    #: the client in use
+    client: Any
+
+    def __init__(
+        self,
+        path: str = "/apscheduler",
+        client: Any = None,
+        close_connection_on_exit: bool = False,
+        pickle_protocol: int = PICKLE_PROTOCOL,
+        **connect_args: Any,
+    ) -> None:
+        super().__init__(path, pickle_protocol)
+        self.close_connection_on_exit = close_connection_on_exit
+        # None: the client is not ours to make.
+        self._connect_args = connect_args if client is None else None
+        self._connected_in: int | None = None  # id of the process
+        self.client = self._connect() if client is None else maybe_ref(client)
+        self._revision = 0  # of the last answer that the index has seen
+
+    def _connect(self) -> Any:
+        options = {
+            "timeout": TIMEOUT,
+            "grpc_options": [
+                ("grpc.max_receive_message_length", -1),  # a page of large jobs is large
+                ("grpc.max_reconnect_backoff_ms", 1000),
+            ],
+            **(self._connect_args or {}),
+        }
+        client = etcd3.client(**options)
+        for endpoint in client.endpoints.values():
+            endpoint.time_retry = 0.0  # there is no other server to turn to for five minutes
+        self._connected_in = os.getpid()
+        return client
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        super().start(scheduler, alias)
+        # A client is of no use after it was closed, nor in a fork of the process that made it.
+        if self._connect_args is not None and self._connected_in != os.getpid():
+            self.client = self._connect()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._connect_args is not None or self.close_connection_on_exit:
+            self.client.close()
+            self._connected_in = None
+
+    @property
+    def _prefix(self) -> str:
+        return self.path.rstrip("/") + "/"
+
+    def _key(self, job_id: str) -> str:
+        return self._prefix + job_id
+
+    def _id(self, key: bytes) -> str:
+        # Ids of ours are UTF-8; any others must not keep these from being read.
+        return key[len(self._prefix.encode()) :].decode(errors="backslashreplace")
+
+    # --- the index -----------------------------------------------------------------------------
+
+    def _forget_index(self) -> None:
+        super()._forget_index()
+        self._revision = 0
+
+    def _refresh(self) -> None:
+        pages = list(self._pages(min_mod_revision=self._revision + 1))
+        for page in pages:
+            for entry in page.kvs:
+                self._index_node(self._id(entry.key), entry.value)
+
+        # The first page counts all keys, changed or not: what the index has beyond was removed.
+        revision = pages[0].header.revision
+        if pages[0].count != len(self._index):
+            there = {
+                self._id(entry.key)
+                for page in self._pages(revision=revision, keys_only=True)
+                for entry in page.kvs
+            }
+            for job_id in self._index.keys() - there:
+                self._unindex(job_id)
+
+        self._revision = revision
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _pages(self, revision: int | None = None, **options: Any) -> Iterator[Any]:
+        """Yield the keys, many at a time, as they were at one revision; None: the present one."""
+        start, more = self._prefix.encode(), True
+        end = prefix_range_end(start)
+        while more:
+            page = self.client.get_range_response(
+                start, end, sort_order="ascend", limit=PAGE, revision=revision, **options
+            )
+            yield page
+            more = page.more
+            if more:
+                start = page.kvs[-1].key + b"\0"  # the first key behind it
+                revision = revision or page.header.revision
+
+    def _read_nodes(self, job_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        get = self.client.transactions.get
+        for start in range(0, len(job_ids), CHUNK_KEYS):
+            part = job_ids[start : start + CHUNK_KEYS]
+            _, answers = self.client.transaction(
+                compare=[], success=[get(self._key(job_id)) for job_id in part], failure=[]
+            )
+            for job_id, found in zip(part, answers, strict=True):
+                yield from ((job_id, value) for value, _ in found)
+
+    def _read_all_nodes(self) -> Iterator[tuple[str, bytes]]:
+        for page in self._pages():
+            for entry in page.kvs:
+                yield self._id(entry.key), entry.value
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def _write_new(self, records: Sequence[Record]) -> None:
+        version = self.client.transactions.version
+        written: list[str] = []
+        for part in chunks(records, CHUNK_KEYS, CHUNK_BYTES):
+            if not self._put([version(self._key(record.id)) == 0 for record in part], part):
+                self._delete(written)
+                taken = next(self._read_nodes([record.id for record in part]))
+                raise ConflictingIdError(taken[0])
+            written += (record.id for record in part)
+
+        self._index_written(records)
+
+    def _write_changed(self, records: Sequence[Record]) -> list[str]:
+        version = self.client.transactions.version
+        there: list[Record] = []
+        for part in chunks(records, CHUNK_KEYS, CHUNK_BYTES):
+            # As a whole, or else without those that are not there.
+            while part and not self._put([version(self._key(r.id)) > 0 for r in part], part):
+                found = dict(self._read_nodes([record.id for record in part]))
+                part = [record for record in part if record.id in found]
+            there += part
+
+        self._index_written(there)
+        written = {record.id for record in there}
+        return [record.id for record in records if record.id not in written]
+
+    def _put(self, conditions: Sequence[Any], records: Sequence[Record]) -> bool:
+        """Write all records if all conditions hold; otherwise return False."""
+        put = self.client.transactions.put
+        succeeded: bool
+        succeeded, _ = self.client.transaction(
+            compare=conditions,
+            success=[put(self._key(record.id), record.data) for record in records],
+            failure=[],
+        )
+        return succeeded
+
+    def _delete(self, job_ids: Sequence[str]) -> list[str]:
+        delete = self.client.transactions.delete
+        missing = []
+        for start in range(0, len(job_ids), CHUNK_KEYS):
+            part = job_ids[start : start + CHUNK_KEYS]
+            _, answers = self.client.transaction(
+                compare=[], success=[delete(self._key(job_id)) for job_id in part], failure=[]
+            )
+            for job_id, answer in zip(part, answers, strict=True):
+                self._unindex(job_id)
+                if not answer.response_delete_range.deleted:
+                    missing.append(job_id)
+
+        return missing
+
+    def _delete_all(self) -> None:
+        self.client.delete_prefix(self._prefix)
+        self._forget_index()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} (client={self.client})>"
