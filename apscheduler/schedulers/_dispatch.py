@@ -201,7 +201,7 @@ class DispatchPass:
 
         self._write(store, moving, lambda: store.update_jobs([a.job for a in moving]))
         self._write(store, ending, lambda: store.remove_jobs([a.job.id for a in ending]))
-        if any(key[0] == alias for key in self._backlog.unclear):
+        if self._has_unclear(alias):
             staying.append(self._retry_at)
 
         return min(staying, default=None)
