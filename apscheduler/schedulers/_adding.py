@@ -73,14 +73,17 @@ class Adding:
         replacing: list[tuple[Job, bool]] = []
         for job, replace_existing in jobs:
             keeps_time = self._fill_in(job)
-            if replace_existing and store.lookup_job(job.id) is not None:
+            if replace_existing:
                 replacing.append((job, keeps_time))
             else:
                 new.append(job)
 
-        store.add_jobs(new)
-        self._undo.append(lambda: store.remove_jobs([job.id for job in new]))
+        self._add_new(store, new)
         self._replace(store, replacing)
+
+    def _add_new(self, store: BaseJobStore, jobs: Sequence[Job]) -> None:
+        store.add_jobs(jobs)
+        self._undo.append(lambda: store.remove_jobs([job.id for job in jobs]))
 
     def _fill_in(self, job: Job) -> bool:
         """Give the job the settings that it has not; tell whether it had no next run time."""
@@ -102,6 +105,7 @@ class Adding:
         return keeps_time
 
     def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
+        """Replace the jobs that are there; add the others."""
         replaced = []
         for job, keeps_time in jobs:
             existing = store.lookup_job(job.id)
@@ -112,7 +116,10 @@ class Adding:
 
         if jobs:
             self._undo.append(lambda: store.update_jobs(replaced))
-            store.update_jobs([job for job, _ in jobs])
+            # The store says which are not there; a look-up does not find one that is there, but
+            # cannot be restored.
+            missing = set(store.update_jobs([job for job, _ in jobs]))
+            self._add_new(store, [job for job, _ in jobs if job.id in missing])
 
     def _go_on(self, job: Job, existing: Job) -> None:
         """Let a job with an unchanged schedule go on where the one that it replaces was."""

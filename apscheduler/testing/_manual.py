@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ._time import convert_to_datetime, is_later
-from .executors.base import BaseExecutor, Runs, complete
-from .job import Job
-from .schedulers import SchedulerNotRunningError
-from .schedulers._dispatch import earliest
-from .schedulers.base import BaseScheduler
-from .triggers.base import BaseTrigger
+from .._time import convert_to_datetime, is_later
+from ..executors.base import BaseExecutor, Runs, complete
+from ..job import Job
+from ..schedulers import SchedulerNotRunningError
+from ..schedulers._dispatch import earliest
+from ..schedulers.base import BaseScheduler
+from ..triggers.base import BaseTrigger
 
 __all__ = ("ManualScheduler",)
 
