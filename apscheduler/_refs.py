@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -147,6 +148,16 @@ class AliasWatcher(Protocol):
 
 _watchers: WeakSet[AliasWatcher] = WeakSet()
 _watchers_lock = Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child, there may be nobody to release the lock."""
+    global _watchers_lock
+    _watchers_lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def watch_aliases(watcher: AliasWatcher) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -171,6 +172,10 @@ class _Submission:
 
 
 _pools: WeakSet[ThreadPool] = WeakSet()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    # Their threads are in the parent process, and their locks may be held for ever.
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 @atexit.register

@@ -326,10 +326,11 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         was_running, self.state = self.running, STATE_STOPPED
         self._prepare()
-        for executor in self._executors.values():
-            executor.after_fork()
-        for store in self._jobstores.values():
-            store.after_fork()
+        for part in (*self._executors.values(), *self._jobstores.values()):
+            try:
+                part.after_fork()
+            except Exception:
+                self._logger.exception("%r failed to get over a fork", part)
 
         if was_running:
             self._logger.warning(

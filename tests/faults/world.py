@@ -86,8 +86,8 @@ class WorldScheduler(BlockingScheduler):
         self.world.at(self.world.awake + seconds, self.shutdown)
         self.start()
 
-    def _prepare_loop(self) -> None:
-        self._event = WorldEvent(self.world)
+    def _create_event(self) -> WorldEvent:
+        return WorldEvent(self.world)
 
     def _create_trigger(self, trigger: Any, trigger_args: dict[str, Any]) -> BaseTrigger:
         made = super()._create_trigger(trigger, trigger_args)

@@ -1,0 +1,251 @@
+"""A process is forked while a scheduler runs in it: the child starts anew, and never hangs."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from threading import Event, Lock, RLock, Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
+from apscheduler.jobstores.base import BaseJobStore
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from tests.faults.faulty import InjectedError
+from tests.jobs import give, nothing
+from tests.recorder import PATIENCE, Recorder
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+# Since 3.12 Python warns of forks beside threads; here they are the subject.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+
+
+@pytest.fixture
+def scheduler() -> Iterator[BackgroundScheduler]:
+    scheduler = BackgroundScheduler()
+    scheduler.start()
+    yield scheduler
+    scheduler.shutdown()
+
+
+def in_child(action: Callable[[], object]) -> str:
+    """Do something in a forked child; return what it printed. A child that hangs is killed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(PATIENCE)
+            os.dup2(writing, 1)
+            sys.stdout = sys.stderr = os.fdopen(1, "w")
+            action()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+
+    os.close(writing)
+    with open(reading) as pipe:
+        printed = pipe.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, f"the child ended by signal {status}: {printed}"
+    return printed
+
+
+def run_one_job(scheduler: BackgroundScheduler) -> None:
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(give, args=["ran in the child"])
+    [event] = recorder.wait_for(EVENT_JOB_EXECUTED)
+    scheduler.shutdown()
+    print(event.retval, end="")
+
+
+@needs_fork
+def test_in_the_child_the_scheduler_is_stopped_and_says_so_once(
+    scheduler: BackgroundScheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tell() -> None:
+        warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        print(scheduler.running, len(warnings), "call start()" in warnings[0], end="")
+
+    caplog.clear()
+    assert in_child(tell) == "False 1 True"
+    assert scheduler.running
+
+
+@needs_fork
+def test_a_scheduler_that_did_not_run_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler = BackgroundScheduler()
+    caplog.clear()
+    assert in_child(lambda: print(scheduler.running, caplog.messages, end="")) == "False []"
+
+
+@needs_fork
+def test_in_the_child_the_scheduler_can_be_started_anew_with_its_jobs(
+    scheduler: BackgroundScheduler,
+) -> None:
+    in_a_year = datetime.now(timezone.utc) + timedelta(days=365)
+    scheduler.add_job(nothing, "date", run_date=in_a_year, id="of the parent")
+
+    def start_anew() -> None:
+        run_one_job(scheduler)
+        print(*[job.id for job in scheduler.get_jobs()], end="")
+
+    assert in_child(start_anew) == "ran in the child"
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.add_job(give, args=["ran in the parent"])
+    assert recorder.wait_for()[0].retval == "ran in the parent"
+
+
+def locks_of_the_package() -> Iterator[Any]:
+    """Yield every lock that an object or a module of ours has as an attribute."""
+    kinds = (type(Lock()), type(RLock()))
+    owners = [thing for thing in gc.get_objects() if is_ours(thing)]
+    modules = [module for name, module in sys.modules.items() if name.startswith("apscheduler")]
+    for owner in [*owners, *modules]:
+        yield from (lock for lock in vars(owner).values() if isinstance(lock, kinds))
+
+
+def is_ours(thing: object) -> bool:
+    return type(thing).__module__.startswith("apscheduler") and hasattr(thing, "__dict__")
+
+
+@contextmanager
+def held_by_another_thread(locks: list[Any]) -> Iterator[None]:
+    held, release = Event(), Event()
+
+    def hold() -> None:
+        for lock in locks:
+            lock.acquire()
+        held.set()
+        release.wait()
+        for lock in locks:
+            lock.release()
+
+    thread = Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(PATIENCE)
+        yield
+    finally:
+        release.set()
+        thread.join()
+
+
+@needs_fork
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_locks_that_were_held_at_the_fork_do_not_block_the_child(executor: type) -> None:
+    scheduler = BackgroundScheduler(executors={"default": executor(1)})
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    try:
+        scheduler.add_job(nothing)
+        recorder.wait_for()  # all that is made when it is needed is there
+        locks = list(dict.fromkeys(locks_of_the_package()))
+        assert len(locks) >= 6
+        with held_by_another_thread(locks):
+            assert in_child(lambda: run_one_job(scheduler)) == "ran in the child"
+    finally:
+        scheduler.shutdown()
+
+
+class StoreThatCannotBeForked(MemoryJobStore):
+    def after_fork(self) -> None:
+        raise InjectedError("a store")
+
+
+@needs_fork
+def test_a_part_that_fails_after_the_fork_keeps_no_other_from_starting_anew() -> None:
+    store: BaseJobStore = StoreThatCannotBeForked()
+    broken = BackgroundScheduler(jobstores={"default": store})
+    broken.start()
+    other = BackgroundScheduler()
+    other.start()
+    try:
+        for scheduler in (broken, other):
+            assert in_child(lambda own=scheduler: run_one_job(own)) == "ran in the child"
+    finally:
+        broken.shutdown()
+        other.shutdown()
+
+
+@needs_fork
+def test_children_of_multiprocessing_can_start_it_anew(scheduler: BackgroundScheduler) -> None:
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=run_one_job, args=(scheduler,))
+    process.start()
+    process.join(PATIENCE)
+
+    assert process.exitcode == 0
+    assert scheduler.running
+
+
+# A program such as gunicorn's with --preload: it forks with a scheduler that is busy.
+FORKING_PROGRAM = """
+import os, sys, threading, time
+from apscheduler.executors.pool import {executor}
+from apscheduler.schedulers.background import BackgroundScheduler
+from tests.jobs import nothing
+
+if __name__ == "__main__":
+    scheduler = BackgroundScheduler(executors={{"default": {executor}(2)}})
+    ended = threading.Event()
+    scheduler.add_listener(lambda event: ended.set())
+    scheduler.start()
+    scheduler.add_job(nothing)
+    ended.wait()
+    scheduler.add_job(time.sleep, args=[0.3])  # goes on in the parent
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("executor", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_a_child_exits_without_a_word_and_at_once(executor: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(FORKING_PROGRAM.format(executor=executor))
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", program],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert done.returncode == 0, done.stderr
+    # The child's one line: that its scheduler is stopped.
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "was forked from one with a running scheduler" in done.stderr
+
+
+def test_uwsgi_without_threads_is_refused_with_what_to_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=False))
+    with pytest.raises(RuntimeError, match="--enable-threads"):
+        BackgroundScheduler().start()
+
+
+def test_uwsgi_with_threads_is_welcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=True))
+    with BackgroundScheduler() as scheduler:
+        assert scheduler.running
