@@ -326,7 +326,11 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         was_running, self.state = self.running, STATE_STOPPED
         self._prepare()
-        for part in (*self._executors.values(), *self._jobstores.values()):
+        parts: list[BaseExecutor | BaseJobStore] = [
+            *self._executors.values(),
+            *self._jobstores.values(),
+        ]
+        for part in parts:
             try:
                 part.after_fork()
             except Exception:
