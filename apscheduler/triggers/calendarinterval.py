@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, tzinfo
-from operator import index
 from typing import Any
 
 from .._time import (
@@ -37,6 +36,7 @@ class CalendarIntervalTrigger(BaseTrigger):
     :param end_date: the last date that may be run on; None for no end
     :param timezone: zone or its name; None for the computer's
     :param jitter: seconds by which each run may come later, chosen at random for each; None for 0
+    :raises TypeError: an interval that is no whole number, or a value of another type
     :raises ValueError: a negative or no interval, a time of day that is none, an end before the
         start, or a string that is no date
     """
@@ -95,7 +95,9 @@ class CalendarIntervalTrigger(BaseTrigger):
 
     def _set_interval(self, **parts: int) -> None:
         for name, value in parts.items():
-            if index(value) < 0:
+            if not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number, not {value!r}")
+            if value < 0:
                 raise ValueError(f"{name} must not be negative, but is {value}")
         if not any(parts.values()):
             raise ValueError(

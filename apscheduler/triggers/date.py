@@ -43,8 +43,10 @@ class DateTrigger(BaseTrigger):
         return self.run_date if after is None or is_later(self.run_date, after) else None
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
-        """Return the time given: there is never another one."""
-        return previous_fire_time
+        """Return the run date if it has come and is later than the time given, else that."""
+        run_date = self.run_date
+        due = is_later(run_date, previous_fire_time) and not is_later(run_date, now)
+        return run_date if due else previous_fire_time
 
     def start_from(self, now: datetime) -> None:
         """Make ``now`` the run date if none was given."""

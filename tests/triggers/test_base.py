@@ -1,0 +1,134 @@
+"""The methods that a trigger has when it writes get_next_fire_time() only."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+UTC = timezone.utc
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+class Hourly(BaseTrigger):
+    """A trigger as plugins for 3.x are written."""
+
+    def __init__(self, times: int = 1_000) -> None:
+        self.times = times
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        if previous_fire_time is None:
+            return now
+        if previous_fire_time >= NOON + self.times * HOUR:
+            return None
+
+        return previous_fire_time + HOUR
+
+
+class Stuck(Hourly):
+    """One that never moves on."""
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        return NOON
+
+
+def test_a_trigger_has_to_say_when_it_fires_next() -> None:
+    with pytest.raises(TypeError, match="get_next_fire_time"):
+        BaseTrigger()  # type: ignore[abstract]
+
+
+def test_the_first_time_of_a_custom_trigger_is_its_next_one() -> None:
+    assert Hourly().get_first_fire_time(None, NOON) == NOON
+    assert Hourly().get_first_fire_time(NOON, NOON - HOUR) == NOON + HOUR
+
+
+def test_the_last_time_of_a_custom_trigger_is_stepped_to() -> None:
+    now = NOON + timedelta(hours=50, minutes=5)
+
+    assert Hourly().get_last_fire_time(NOON, now) == NOON + 50 * HOUR
+    assert Hourly().get_last_fire_time(NOON, NOON + HOUR / 2) == NOON
+    assert Hourly(times=3).get_last_fire_time(NOON, now) == NOON + 3 * HOUR
+
+
+def test_a_custom_trigger_that_does_not_move_on_holds_nothing_up() -> None:
+    assert Stuck().get_last_fire_time(NOON, NOON + 100 * HOUR) == NOON
+    assert list(Stuck().iter_fire_times(NOON)) == [NOON]
+
+
+def test_stepping_compares_instants_where_an_hour_is_repeated() -> None:
+    class HourlyInBerlin(Hourly):
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            previous = (previous_fire_time or now).astimezone(UTC)
+            return (previous + HOUR).astimezone(BERLIN)
+
+    start = datetime(2024, 10, 27, 1, 30, tzinfo=BERLIN)
+    now = datetime(2024, 10, 27, 2, 10, tzinfo=BERLIN, fold=1)
+    last = HourlyInBerlin().get_last_fire_time(start, now)
+    coming = list(islice(HourlyInBerlin().iter_fire_times(start), 3))
+
+    assert (last.hour, last.minute, last.fold) == (2, 30, 0)
+    assert [(time.hour, time.fold) for time in coming] == [(2, 0), (2, 1), (3, 0)]
+
+
+def test_previews_begin_with_the_start_and_end_with_the_end() -> None:
+    trigger = CronTrigger(hour="*", timezone="UTC")
+    times = list(trigger.iter_fire_times(NOON, NOON + 2 * HOUR))
+
+    assert times == [NOON, NOON + HOUR, NOON + 2 * HOUR]
+    assert list(trigger.iter_fire_times(NOON, NOON - HOUR)) == []
+    assert next(trigger.iter_fire_times(NOON + HOUR / 2)) == NOON + HOUR
+
+
+def test_previews_leave_out_what_has_passed() -> None:
+    assert list(DateTrigger(NOON).iter_fire_times(NOON + HOUR)) == []
+    assert list(DateTrigger(NOON).iter_fire_times(NOON)) == [NOON]
+
+
+def test_a_custom_trigger_counts_from_wherever_it_does() -> None:
+    trigger = Hourly()
+    trigger.start_from(NOON)
+
+    assert trigger.get_next_fire_time(None, NOON) == NOON
+
+
+def test_custom_triggers_with_equal_state_are_the_same_schedule() -> None:
+    assert Hourly(5).is_same_schedule(Hourly(5))
+    assert not Hourly(5).is_same_schedule(Hourly(6))
+    assert not Hourly(5).is_same_schedule(Stuck(5))
+    assert not Hourly(5).is_same_schedule(None)
+
+
+def test_jitter_moves_a_time_later_by_so_many_seconds_at_most() -> None:
+    trigger = Hourly()
+    delays = [trigger._apply_jitter(NOON, 5, NOON) for _ in range(200)]
+
+    assert all(delay is not None and NOON <= delay <= NOON + 5 * HOUR / 3600 for delay in delays)
+    assert len(set(delays)) > 100
+    assert trigger._apply_jitter(NOON, 0, NOON) is NOON
+    assert trigger._apply_jitter(NOON, None, NOON) is NOON
+    assert trigger._apply_jitter(None, 5, NOON) is None
+
+
+def test_jitter_is_real_time_where_clocks_change() -> None:
+    just_before = datetime(2024, 3, 31, 1, 59, 59, 999_999, tzinfo=BERLIN)
+    trigger = IntervalTrigger(days=1, start_date=just_before, jitter=3)
+    fire_time = trigger.get_next_fire_time(None, just_before)
+
+    assert fire_time is not None
+    assert fire_time.hour != 2
+    assert fire_time.astimezone(UTC) - just_before.astimezone(UTC) <= timedelta(seconds=3)

@@ -1,0 +1,263 @@
+"""AndTrigger and OrTrigger."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
+from apscheduler.triggers.combining import AndTrigger, OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from .reference import UTC
+
+BERLIN = ZoneInfo("Europe/Berlin")
+START = datetime(2024, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Weekly(BaseTrigger):
+    """A trigger as plugins for 3.x are written: no state methods, one slot-less attribute."""
+
+    def __init__(self, weekday: int) -> None:
+        self.weekday = weekday
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        fire_time = previous_fire_time + SECOND if previous_fire_time else now
+        while fire_time.weekday() != self.weekday or fire_time.time() != START.time():
+            fire_time = (fire_time + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+
+        return fire_time
+
+
+def every(seconds: float, **options: Any) -> IntervalTrigger:
+    return IntervalTrigger(seconds=seconds, start_date=START, timezone=UTC, **options)
+
+
+def seconds_of(trigger: BaseTrigger, count: int) -> list[float]:
+    times = islice(trigger.iter_fire_times(START), count)
+    return [(time - START).total_seconds() for time in times]
+
+
+@pytest.mark.parametrize("kind", [AndTrigger, OrTrigger])
+def test_parts_come_as_a_list_or_as_several_arguments(kind: Any) -> None:
+    parts = [every(2), every(3)]
+
+    assert kind(*parts).is_same_schedule(kind(parts))
+    assert kind(iter(parts)).triggers == parts
+    assert kind(parts, 5).jitter == 5
+    assert kind(*parts, jitter=5).jitter == 5
+    assert kind(parts[0]).triggers == parts[:1]
+    assert kind(parts[0]).jitter is None
+
+
+@pytest.mark.parametrize("parts", [["interval"], [None], [every(2), 5]])
+def test_only_triggers_can_be_combined(parts: list[Any]) -> None:
+    with pytest.raises(TypeError, match="Only triggers can be combined, not"):
+        OrTrigger(parts)
+
+
+def test_or_fires_whenever_a_part_does() -> None:
+    assert seconds_of(OrTrigger(every(2), every(3)), 6) == [0, 2, 3, 4, 6, 8]
+
+
+def test_or_of_two_dates_fires_twice() -> None:
+    first, second = START, START + timedelta(days=1)
+    trigger = OrTrigger(DateTrigger(second), DateTrigger(first))
+
+    assert list(trigger.iter_fire_times(START)) == [first, second]
+    assert trigger.get_last_fire_time(first, second + SECOND) == second
+    assert trigger.get_last_fire_time(first, first + SECOND) == first
+
+
+def test_or_never_drifts_an_interval() -> None:
+    trigger = OrTrigger(every(60), DateTrigger(START + 90 * SECOND))
+
+    assert seconds_of(trigger, 5) == [0, 60, 90, 120, 180]
+
+
+def test_or_keeps_instants_in_order_where_an_hour_is_repeated() -> None:
+    start = datetime(2024, 10, 27, 2, 20, tzinfo=BERLIN)
+    trigger = OrTrigger(
+        CronTrigger(minute=10, timezone=BERLIN), CronTrigger(minute=30, timezone=BERLIN)
+    )
+
+    times = [f"{time:%H:%M%z}" for time in islice(trigger.iter_fire_times(start), 4)]
+    assert times == ["02:30+0200", "02:10+0100", "02:30+0100", "03:10+0100"]
+
+
+def test_or_goes_on_when_a_part_has_ended() -> None:
+    trigger = OrTrigger(DateTrigger(START), every(60))
+
+    assert seconds_of(trigger, 3) == [0, 60, 120]
+    assert OrTrigger(DateTrigger(START)).get_next_fire_time(START, START) is None
+
+
+@pytest.mark.parametrize("kind", [AndTrigger, OrTrigger])
+def test_nothing_combined_never_fires(kind: Any) -> None:
+    assert kind([]).get_next_fire_time(None, START) is None
+    assert kind([]).get_last_fire_time(START, START + SECOND) == START
+
+
+def test_and_fires_when_all_parts_do() -> None:
+    assert seconds_of(AndTrigger(every(2), every(3)), 4) == [0, 6, 12, 18]
+
+
+def test_and_takes_its_parts_on_their_own_grids() -> None:
+    months = CalendarIntervalTrigger(months=2, hour=10, start_date="2022-06-07", timezone=BERLIN)
+    weekdays = CronTrigger(day_of_week="mon-fri", hour=10, timezone=BERLIN)
+    now = datetime(2022, 6, 7, 9, tzinfo=BERLIN)
+
+    times = islice(AndTrigger(months, weekdays).iter_fire_times(now), 3)
+    assert [time.date() for time in times] == [
+        date(2022, 6, 7),
+        date(2022, 10, 7),  # 2022-08-07 is a Sunday
+        date(2022, 12, 7),
+    ]
+
+
+def test_and_ends_with_the_first_part_that_ends() -> None:
+    end = START + 10 * SECOND
+    trigger = AndTrigger(every(2), every(3, end_date=end))
+
+    assert seconds_of(trigger, 9) == [0, 6]
+    assert trigger.get_last_fire_time(START, START + 60 * SECOND) == START + 6 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(0, [600, 1200]), (1, [600, 1200]), (2, [59, 600, 659, 1200]), (0.5, [600, 1200])],
+)
+def test_times_less_than_the_threshold_apart_are_the_same(
+    threshold: float, expected: list[float]
+) -> None:
+    # Ten minutes; and at every tenth minute and a second less than one minute after.
+    first = OrTrigger(every(600), IntervalTrigger(minutes=10, start_date=START + 59 * SECOND))
+    second = OrTrigger(every(600), IntervalTrigger(minutes=10, start_date=START + 60 * SECOND))
+    trigger = AndTrigger(first, second, threshold=threshold)
+    times = [
+        (time - START).total_seconds()
+        for time in trigger.iter_fire_times(START + SECOND, START + 1200 * SECOND)
+    ]
+
+    assert times == expected
+
+
+def test_parts_that_never_meet_are_given_up_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    odd = IntervalTrigger(seconds=10, start_date=START + 5 * SECOND)
+    trigger = AndTrigger(every(10), odd, max_iterations=50)
+
+    with caplog.at_level(logging.WARNING):
+        assert trigger.get_next_fire_time(None, START) is None
+        assert trigger.get_last_fire_time(START, START + timedelta(days=1)) == START
+
+    assert "found no common time in 50 rounds" in caplog.text
+    assert "raise max_iterations" in caplog.text
+
+
+def test_a_negative_threshold_is_refused() -> None:
+    with pytest.raises(ValueError, match="threshold must not be negative, but is -1"):
+        AndTrigger(every(1), threshold=-1)
+
+
+intervals = st.integers(1, 12)
+
+
+@given(
+    first=intervals,
+    second=intervals,
+    offset=st.integers(0, 11),
+    now=st.integers(0, 600),
+    threshold=st.sampled_from([0, 1, 2, 3.5]),
+    kind=st.sampled_from(["and", "or"]),
+)
+def test_the_last_time_is_the_one_that_stepping_reaches(
+    first: int, second: int, offset: int, now: int, threshold: float, kind: str
+) -> None:
+    other = IntervalTrigger(seconds=second, start_date=START + offset * SECOND, timezone=UTC)
+    trigger: BaseTrigger = OrTrigger(every(first), other)
+    if kind == "and":
+        trigger = AndTrigger(every(first), other, threshold=threshold, max_iterations=100)
+    previous = trigger.get_next_fire_time(None, START)
+    if previous is None:
+        return
+    moment = previous + now * SECOND / 2
+
+    stepped = BaseTrigger.get_last_fire_time(trigger, previous, moment)
+    assert trigger.get_last_fire_time(previous, moment) == stepped
+
+
+def test_custom_triggers_can_be_combined() -> None:
+    first_of_month = CronTrigger(day=1, timezone=UTC)
+    trigger = AndTrigger(Weekly(0), first_of_month)
+    times = list(islice(trigger.iter_fire_times(START), 3))
+
+    assert [time.date() for time in times] == [
+        date(2024, 1, 1),
+        date(2024, 4, 1),
+        date(2024, 7, 1),
+    ]
+    assert trigger.get_last_fire_time(START, times[2] + SECOND) == times[2]
+
+
+def test_custom_triggers_are_stored_with_what_they_are_part_of() -> None:
+    trigger = OrTrigger(Weekly(3), every(3600))
+    copy = OrTrigger.__new__(OrTrigger)
+    copy.__setstate__(trigger.__getstate__())
+
+    assert copy.is_same_schedule(trigger)
+    assert seconds_of(copy, 50) == seconds_of(trigger, 50)
+
+
+def test_parts_without_a_start_begin_with_the_clock_of_the_scheduler() -> None:
+    trigger = OrTrigger(IntervalTrigger(hours=1, timezone=UTC), every(7200))
+    trigger.start_from(START)
+
+    assert seconds_of(trigger, 3) == [0, 3600, 7200]
+
+
+def test_the_same_parts_are_the_same_schedule() -> None:
+    hourly = IntervalTrigger(hours=1, timezone=UTC)
+    daily = CronTrigger(hour=0, timezone=UTC)
+
+    assert OrTrigger(hourly, daily).is_same_schedule(
+        OrTrigger(IntervalTrigger(hours=1, timezone=UTC), daily)
+    )
+    assert not OrTrigger(hourly, daily).is_same_schedule(AndTrigger(hourly, daily))
+    assert not OrTrigger(hourly, daily).is_same_schedule(OrTrigger(hourly))
+    assert not OrTrigger(hourly, daily).is_same_schedule(OrTrigger(daily, hourly))
+    assert not OrTrigger(hourly).is_same_schedule(OrTrigger(hourly, jitter=5))
+    assert not AndTrigger(hourly).is_same_schedule(AndTrigger(hourly, threshold=5))
+    assert not AndTrigger(hourly).is_same_schedule(hourly)
+
+
+def test_jitter_comes_on_top_of_the_combined_time() -> None:
+    trigger = OrTrigger(every(60), jitter=5)
+    delays = {trigger.get_next_fire_time(None, START) for _ in range(20)}
+
+    assert len(delays) > 10
+    assert all(time is not None and START <= time <= START + 5 * SECOND for time in delays)
+
+
+def test_they_tell_their_parts() -> None:
+    parts = [every(5), CronTrigger(hour=5, timezone=UTC)]
+
+    assert str(OrTrigger(parts)) == "or[interval[0:00:05], cron[hour='5']]"
+    assert str(AndTrigger(parts)) == "and[interval[0:00:05], cron[hour='5']]"
+    assert repr(OrTrigger(parts[1:], 5)) == (
+        "<OrTrigger([<CronTrigger (hour='5', timezone='UTC')>], jitter=5)>"
+    )
