@@ -183,11 +183,14 @@ def _windows(between: Any) -> tuple[Window, ...]:
     if len(windows) == 2 and all(isinstance(item, (str, time)) for item in windows):
         windows = [windows]
 
-    return tuple(_window(*window) for window in windows)
+    return tuple(map(_window, windows))
 
 
-def _window(start: Any, end: Any) -> Window:
-    first, last = _time_of_day(start), _time_of_day(end)
+def _window(pair: Any) -> Window:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"Expected a pair of times of day, not {pair!r}")
+
+    first, last = map(_time_of_day, pair)
     if first == last:
         raise ValueError(
             f"A window from {first} to {last} would leave no time at all -- "
