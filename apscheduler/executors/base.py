@@ -141,9 +141,9 @@ class BaseExecutor(metaclass=ABCMeta):
 
     def _release(self, job_id: str) -> None:
         with self._lock:
-            self._instances[job_id] -= 1
-            if self._instances[job_id] <= 0:
-                del self._instances[job_id]
+            going_on = self._instances.pop(job_id, 0) - 1
+            if going_on > 0:
+                self._instances[job_id] = going_on
 
 
 def run_job(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,6 @@ from ..events import (
     EVENT_JOB_MODIFIED,
     EVENT_JOB_REMOVED,
     EVENT_JOB_SUBMITTED,
-    JobEvent,
     JobExecutionEvent,
     JobSubmissionEvent,
     SchedulerEvent,
@@ -27,6 +24,12 @@ if TYPE_CHECKING:
     from .base import BaseScheduler
 
 _OUTCOMES = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED
+# What listeners are told of when a run is handed over, before they hear of its outcome.
+_ANNOUNCEMENTS = (
+    EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_REMOVED | EVENT_JOB_MODIFIED
+)
+
+Key = tuple["str | None", str]  # alias of the store, id of the job
 
 
 class Handover:
@@ -38,7 +41,7 @@ class Handover:
         self._submission_lock = scheduler._create_lock()
         # Guards what was held back: outcomes by store and job id.
         self._outcome_lock = scheduler._create_lock()
-        self._early_outcomes: dict[tuple[str | None, str], list[SchedulerEvent]] = {}
+        self._early_outcomes: dict[Key, list[SchedulerEvent]] = {}
 
     def hand_over(self, backlog: Backlog) -> None:
         """Hand over the runs that are ready."""
@@ -47,13 +50,29 @@ class Handover:
                 if not backlog.ready:
                     return
                 advance = backlog.ready.popleft()
-                key = (advance.job._jobstore_alias, advance.job.id)
-                self._early_outcomes.setdefault(key, [])
-                submission = self._submit(advance, backlog)
+                key = self._hold_outcomes(advance)
+                code = self._submit(advance, backlog)
 
-            with self._releasing_outcomes(key):
-                if submission is not None:
-                    self._announce(submission, advance)
+            try:
+                self._announce(code, advance)
+            finally:
+                if key is not None:
+                    self._release_outcomes(key)
+
+    def _hold_outcomes(self, advance: Advance) -> Key | None:
+        """Keep outcomes until the submission has been announced; None if nobody will hear it."""
+        if not self._scheduler._is_heard(_ANNOUNCEMENTS):
+            return None
+
+        key = (advance.job._jobstore_alias, advance.job.id)
+        self._early_outcomes.setdefault(key, [])
+        return key
+
+    def _release_outcomes(self, key: Key) -> None:
+        with self._outcome_lock:
+            outcomes = self._early_outcomes.pop(key, [])
+        for outcome in outcomes:
+            self._scheduler._dispatch_event(outcome)
 
     def holds_back(self, event: Any) -> bool:
         """Keep the outcome of a run if listeners have not heard of its submission yet."""
@@ -81,28 +100,18 @@ class Handover:
                     JobExecutionEvent(EVENT_JOB_MISSED, advance.job.id, advance.alias, run_time)
                 )
 
-    @contextmanager
-    def _releasing_outcomes(self, key: tuple[str | None, str]) -> Iterator[None]:
+    def _submit(self, advance: Advance, backlog: Backlog) -> int | None:
+        """Hand the runs of one job over; return the code of what happened, None if it failed."""
+        scheduler, job = self._scheduler, advance.job
         try:
-            yield
-        finally:
-            with self._outcome_lock:
-                outcomes = self._early_outcomes.pop(key, [])
-            for outcome in outcomes:
-                self._scheduler._dispatch_event(outcome)
-
-    def _submit(self, advance: Advance, backlog: Backlog) -> JobSubmissionEvent | None:
-        """Hand the runs of one job over; return what happened, None if they have to be kept."""
-        scheduler, job, run_times = self._scheduler, advance.job, advance.run_times
-        try:
-            scheduler._lookup_executor(job.executor).submit_job(job, run_times)
+            scheduler._lookup_executor(job.executor).submit_job(job, advance.run_times)
         except MaxInstancesReachedError:
             scheduler._logger.warning(
                 'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
                 job,
                 job.max_instances,
             )
-            return JobSubmissionEvent(EVENT_JOB_MAX_INSTANCES, job.id, advance.alias, run_times)
+            return EVENT_JOB_MAX_INSTANCES
         except Exception:
             advance.retry_at = scheduler._now().astimezone(timezone.utc) + timedelta(
                 seconds=scheduler.jobstore_retry_interval
@@ -116,13 +125,18 @@ class Handover:
             )
             return None
 
-        return JobSubmissionEvent(EVENT_JOB_SUBMITTED, job.id, advance.alias, run_times)
+        return EVENT_JOB_SUBMITTED
 
-    def _announce(self, submission: JobSubmissionEvent, advance: Advance) -> None:
-        scheduler = self._scheduler
-        scheduler._dispatch_event(submission)
+    def _announce(self, code: int | None, advance: Advance) -> None:
+        if code is None:
+            return  # the runs are kept, and will be handed over once more
+
+        scheduler, job_id, alias = self._scheduler, advance.job.id, advance.alias
+        if scheduler._is_heard(code):
+            event = JobSubmissionEvent(code, job_id, alias, advance.run_times)
+            scheduler._dispatch_event(event)
         if advance.ends:
-            scheduler._logger.info("Removed job %s", advance.job.id)
-            scheduler._dispatch_event(JobEvent(EVENT_JOB_REMOVED, advance.job.id, advance.alias))
+            scheduler._logger.info("Removed job %s", job_id)
+            scheduler._tell(EVENT_JOB_REMOVED, job_id, alias)
         elif advance.error is not None:
-            scheduler._dispatch_event(JobEvent(EVENT_JOB_MODIFIED, advance.job.id, advance.alias))
+            scheduler._tell(EVENT_JOB_MODIFIED, job_id, alias)
