@@ -1,0 +1,168 @@
+"""The thread pool by itself, used as one of the standard library would be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from apscheduler.executors._threads import ThreadPool
+from tests.recorder import PATIENCE
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_a_result_comes_by_a_future() -> None:
+    pool = ThreadPool(1)
+    assert pool.submit(pow, 2, 10).result(PATIENCE) == 1024
+    pool.shutdown()
+
+
+def test_so_does_an_error() -> None:
+    pool = ThreadPool(1)
+    assert isinstance(pool.submit(int, "no number").exception(PATIENCE), ValueError)
+    pool.shutdown()
+
+
+def test_a_future_that_was_cancelled_in_time_is_not_run() -> None:
+    pool = ThreadPool(1)
+    release = threading.Event()
+    first = pool.submit(release.wait, PATIENCE)
+    second = pool.submit(pytest.fail, "it was cancelled")
+    assert second.cancel()
+    release.set()
+    assert first.result(PATIENCE)
+    pool.shutdown()
+    assert second.cancelled()
+
+
+def test_threads_are_started_when_they_are_needed() -> None:
+    pool = ThreadPool(3)
+    assert len(pool._threads) == 0
+    pool.submit(int).result(PATIENCE)
+    assert len(pool._threads) == 1
+    together = threading.Barrier(3, timeout=PATIENCE)
+    futures = [pool.submit(together.wait) for _ in range(3)]
+    assert sorted(future.result(PATIENCE) for future in futures) == [0, 1, 2]
+    assert len(pool._threads) == 3
+    pool.shutdown()
+
+
+def test_a_task_that_raises_is_logged_and_its_thread_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise SystemExit("not from here")
+
+    pool = ThreadPool(1)
+    pool.execute(fail)
+    assert pool.submit(int, "1").result(PATIENCE) == 1
+    pool.shutdown()
+    assert "A task of the thread pool failed" in caplog.text
+
+
+def test_when_no_thread_can_be_had_those_that_run_do_the_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = ThreadPool(5)
+    release = threading.Event()
+    pool.submit(release.wait, PATIENCE)
+
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        waiting = pool.submit(int, "2")
+        none_yet = ThreadPool(1)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            none_yet.submit(int)
+
+    release.set()
+    assert waiting.result(PATIENCE) == 2
+    pool.shutdown()
+
+
+def test_after_a_shutdown_it_takes_no_more_tasks() -> None:
+    pool = ThreadPool(1)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="has been shut down and takes no more tasks"):
+        pool.submit(int)
+
+
+def test_a_shutdown_that_waits_lets_all_tasks_be_done() -> None:
+    pool = ThreadPool(2)
+    futures = [pool.submit(int, number) for number in range(100)]
+    assert pool.shutdown() == []
+    assert [future.result(0) for future in futures] == list(range(100))
+
+
+def test_a_shutdown_may_drop_the_tasks_that_have_not_begun() -> None:
+    pool = ThreadPool(1)
+    begun, release = threading.Event(), threading.Event()
+
+    def run() -> None:
+        begun.set()
+        release.wait(PATIENCE)
+
+    pool.execute(run)
+    assert begun.wait(PATIENCE)
+    pool.execute(lambda: pytest.fail("it was dropped"))
+    threading.Timer(0.05, release.set).start()
+    assert len(pool.shutdown(cancel_futures=True)) == 1
+
+
+def test_a_shutdown_may_wait_so_long_and_no_longer() -> None:
+    pool = ThreadPool(1)
+    release = threading.Event()
+    pool.execute(lambda: release.wait(PATIENCE))
+    pool.execute(int)
+    dropped = pool.shutdown(0.01)
+    assert len(dropped) <= 2  # the first may not have begun either
+    assert int in dropped
+    release.set()
+
+
+def test_a_task_may_shut_its_pool_down() -> None:
+    pool = ThreadPool(2)
+    assert pool.submit(pool.shutdown).result(PATIENCE) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "initializer", "error"),
+    [(0, None, ValueError), (-1, None, ValueError), (1, "no function", TypeError)],
+)
+def test_wrong_arguments_are_refused(
+    workers: int, initializer: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"max_workers must be|initializer must be"):
+        ThreadPool(workers, initializer=initializer)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("wait", "printed"), [("True", "done\n"), ("0.01", "")])
+def test_the_interpreter_waits_for_tasks_unless_they_were_left_behind(
+    wait: str, printed: str
+) -> None:
+    program = (
+        "import threading\n"
+        "from apscheduler.executors._threads import ThreadPool\n"
+        "pool, begun = ThreadPool(1), threading.Event()\n"
+        "def run():\n"
+        "    begun.set()\n"
+        "    threading.Event().wait(0.3)\n"
+        "    print('done')\n"
+        "pool.execute(run)\n"
+        "begun.wait()\n"
+        f"pool.shutdown({wait})\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, printed, "")

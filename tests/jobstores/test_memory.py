@@ -1,0 +1,126 @@
+"""What is special about the job store in memory: the same objects, and a heap that stays small."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apscheduler.job import Job
+from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.testing import ManualScheduler
+from tests import jobs
+
+MARCH_1 = datetime(2030, 3, 1, tzinfo=timezone.utc)
+scheduler = ManualScheduler()
+
+
+def at(second: int | None) -> datetime | None:
+    return None if second is None else MARCH_1 + timedelta(seconds=second)
+
+
+def make_job(id: str, second: int | None) -> Job:
+    return Job(
+        scheduler,
+        id,
+        func=jobs.nothing,
+        args=(),
+        kwargs={},
+        trigger=scheduler._create_trigger("interval", {"hours": 1}),
+        next_run_time=at(second),
+    )
+
+
+def test_it_gives_back_the_very_job_that_was_added() -> None:
+    store = MemoryJobStore()
+    job = make_job("job", 1)
+    store.add_job(job)
+    assert store.lookup_job("job") is job
+    assert store.get_all_jobs()[0] is job
+    assert store.get_due_jobs(MARCH_1 + timedelta(seconds=1))[0] is job
+
+
+def test_it_keeps_functions_that_have_no_reference() -> None:
+    store = MemoryJobStore()
+    store.add_job(Job(scheduler, "job", func=lambda: 5, args=(), kwargs={}, next_run_time=MARCH_1))
+    job = store.lookup_job("job")
+    assert job is not None
+    assert job.func() == 5
+
+
+def test_its_methods_never_wait_but_those_of_a_subclass_may() -> None:
+    assert not MemoryJobStore().may_block()
+    assert type("Slow", (MemoryJobStore,), {})().may_block()
+
+
+def test_a_shutdown_forgets_the_jobs() -> None:
+    store = MemoryJobStore()
+    store.add_job(make_job("job", 1))
+    store.shutdown()
+    assert store.get_all_jobs() == []
+    assert store.get_next_run_time() is None
+
+
+def test_it_does_not_grow_however_often_a_job_moves_on() -> None:
+    store = MemoryJobStore()
+    store.add_jobs([make_job(str(number), number) for number in range(10)])
+    for second in range(1000):
+        job = store.lookup_job(str(second % 10))
+        assert job is not None
+        job.next_run_time = at(second)
+        store.update_job(job)
+    assert len(store._heap) < 100
+
+
+seconds = st.none() | st.integers(0, 9)
+steps = st.lists(
+    st.tuples(st.sampled_from(["add", "update", "remove", "add many", "update many"]), seconds),
+    max_size=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps, st.integers(0, 9))
+def test_it_answers_as_a_sorted_list_would(steps: list[tuple[str, int | None]], now: int) -> None:
+    store, model = MemoryJobStore(), dict[str, int | None]()
+    for number, (step, second) in enumerate(steps):
+        id = str(number % 7)
+        job = make_job(id, second)
+        if step == "add" and id in model:
+            with pytest.raises(ConflictingIdError):
+                store.add_job(job)
+        elif step == "add":
+            store.add_job(job)
+            model[id] = second
+        elif step == "add many":
+            new = [name for name in "abcdefg" if name not in model]
+            store.add_jobs([make_job(name, second) for name in new])
+            model.update(dict.fromkeys(new, second))
+        elif step == "update many":
+            missing = store.update_jobs([make_job(name, second) for name in [*model, "nobody"]])
+            assert missing == ["nobody"]
+            model = dict.fromkeys(model, second)
+        elif id not in model:
+            with pytest.raises(JobLookupError):
+                store.update_job(job) if step == "update" else store.remove_job(id)
+        elif step == "update":
+            store.update_job(job)
+            model[id] = second
+        else:
+            store.remove_job(id)
+            del model[id]
+
+    waiting = sorted((second, id) for id, second in model.items() if second is not None)
+    moment = MARCH_1 + timedelta(seconds=now)
+    assert [job.id for job in store.get_due_jobs(moment)] == [id for s, id in waiting if s <= now]
+    assert store.get_next_run_time() == at(next((s for s, _ in waiting), None))
+    assert store.get_next_run_time_after(moment) == at(
+        next((s for s, _ in waiting if s > now), None)
+    )
+    paused = [id for id, second in model.items() if second is None]
+    found = [job.id for job in store.get_all_jobs()]
+    assert found[: len(waiting)] == [id for _, id in waiting]
+    assert sorted(found[len(waiting) :]) == sorted(paused)
