@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from ..._time import UTC, exists
 
@@ -52,8 +53,10 @@ class ZoneClock:
     def __init__(self, tz: tzinfo) -> None:
         self.tz = tz
         # Local times, from and to, between which all exist once and no change is near.
-        never, always = datetime.min.replace(tzinfo=tz), datetime.max.replace(tzinfo=tz)
-        self.even = (never, always) if isinstance(tz, timezone) else (never, never)
+        first, last = datetime.min.replace(tzinfo=tz), datetime.max.replace(tzinfo=tz)
+        # Zones that know their offset without knowing the time never change it.
+        fixed = isinstance(tz, (timezone, ZoneInfo)) and tz.utcoffset(None) is not None
+        self.even = (first, last) if fixed else (first, first)
         self._change: Change | None = None
 
     def even_from(self, local: datetime) -> datetime:
