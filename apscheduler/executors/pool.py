@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import threading
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
-from threading import current_thread
+from functools import cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from ._threads import ThreadPool
 from .base import BaseExecutor, run_job
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
     from ..job import Job
     from ..schedulers.base import BaseScheduler
+
+
+# So many seconds a process that is terminated has to clean up; then it is killed.
+TERMINATION_SECONDS = 1.0
 
 
 class BasePoolExecutor(BaseExecutor):
@@ -108,6 +114,8 @@ class ProcessPoolExecutor(BasePoolExecutor):
         self._make_pool = partial(ProcessPoolExecutor, int(max_workers), **settings)
         self._is_shut_down = False
         super().__init__(self._make_pool())
+        _process_executors.add(self)
+        _prepare_for_exit()
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
@@ -133,7 +141,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
     def shutdown(self, wait: bool | float = True) -> None:
         self._is_shut_down = True
         # Listeners are called in the thread that looks after the pool; it cannot wait for itself.
-        if current_thread() is self._pool._executor_manager_thread:
+        if threading.current_thread() is self._pool._executor_manager_thread:
             wait = False
         if isinstance(wait, bool):
             self._pool.shutdown(wait)
@@ -149,6 +157,32 @@ class ProcessPoolExecutor(BasePoolExecutor):
             process.join(max(deadline - monotonic(), 0.0))
             if process.is_alive():
                 process.terminate()
+
+        for process in processes:
+            process.join(TERMINATION_SECONDS)
+            if process.is_alive():
+                process.kill()
+
+
+_process_executors: WeakSet[ProcessPoolExecutor] = WeakSet()
+
+
+@cache
+def _prepare_for_exit() -> None:
+    """
+    Register what is to be done before Python ends its process pools.
+
+    That is before any handler of :mod:`atexit` is called; threading has a registry for it, which
+    calls the last one first.
+    """
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(_take_the_last_jobs)
+
+
+def _take_the_last_jobs() -> None:
+    for executor in list(_process_executors):
+        if executor._scheduler is not None:
+            executor._scheduler._before_exit()
 
 
 class AbandonedError(RuntimeError):

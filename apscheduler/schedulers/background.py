@@ -37,6 +37,18 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         self._thread.start()
         _started.add(self)
 
+    def _before_exit(self) -> None:
+        super()._before_exit()
+        if not self.running:
+            return
+
+        self._hand_over_ready_runs()
+        if not self._daemon:
+            self._logger.error(
+                "No more jobs will run: the main thread has ended, and Python's process pools "
+                "with it. Have the main thread wait, or run jobs in threads"
+            )
+
     def _after_fork(self) -> None:
         super()._after_fork()
         self._thread = None

@@ -318,6 +318,12 @@ class BaseScheduler(metaclass=ABCMeta):
         self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
 
+    def _before_exit(self) -> None:
+        """Move no more jobs on: the interpreter exits, and executors are about to refuse them."""
+        with self._jobstores_lock:
+            if self.state == STATE_RUNNING:
+                self.state = STATE_PAUSED
+
     def _after_fork(self) -> None:
         """
         Stop, in a forked child: the thread that ran this scheduler is in the parent process.
