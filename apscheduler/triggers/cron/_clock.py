@@ -13,6 +13,7 @@ from ..._time import UTC, exists
 SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
 ZERO = timedelta()
+TWO_DAYS, FIVE_DAYS = timedelta(days=2), timedelta(days=5)
 DAY = timedelta(days=1)  # no change of the clocks has been longer than a day
 
 # In so many years in a row all local times were in gaps, so they are for ever.
@@ -62,21 +63,23 @@ class ZoneClock:
     def even_from(self, local: datetime) -> datetime:
         """Return up to when, after ``local``, each local time exists once.
 
-        That is ``local`` itself if a change is near: one within a day before it, or one soon
-        after. Answers are remembered in :attr:`even`.
+        That is ``local`` itself if a change is less than a day before it or soon after. Answers
+        are remembered in :attr:`even`.
         """
         if not 1 < local.year < 9999:
             return datetime.max.replace(tzinfo=self.tz)  # no sums beyond the calendar's ends
 
+        # Equal offsets mean that there was no change: two that undo each other have always been
+        # seven days apart or more. The last day is left out, since its end may be in a repeated
+        # hour that began before.
         offset = local.utcoffset()
-        # The second fold tells whether a time lies in a repeated hour or in a gap. Changes of the
-        # same zone that undo each other have always been seven days apart or more.
-        if (local - DAY).utcoffset() == offset == local.replace(fold=1).utcoffset():
-            for days in (5, 1):
-                end = local + days * DAY
-                if end.replace(fold=1).utcoffset() == offset:
-                    self.even = (local, end)
-                    return end
+        if (local - DAY).utcoffset() == offset:
+            for days in (FIVE_DAYS, TWO_DAYS):
+                end = local + days
+                if end.utcoffset() == offset:
+                    even_until = end - DAY
+                    self.even = (local, even_until)
+                    return even_until
 
         return local
 
