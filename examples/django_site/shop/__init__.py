@@ -1,0 +1,3 @@
+"""An app of the site."""
+
+from __future__ import annotations

@@ -1,0 +1,31 @@
+"""Run the jobs until Ctrl+C or SIGTERM: python manage.py runjobs"""
+
+from __future__ import annotations
+
+import signal
+from threading import Event
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from shop.jobs import clear_sessions
+
+
+class Command(BaseCommand):
+    help = "Run the scheduled jobs."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+
+        scheduler = BackgroundScheduler(timezone=settings.TIME_ZONE)
+        scheduler.add_job(clear_sessions, "interval", seconds=1)
+        scheduler.start()
+        self.stdout.write("Running jobs; press Ctrl+C to stop")
+        self.stdout.flush()
+        stop.wait()
+        scheduler.shutdown()
+        self.stdout.write("Stopped")

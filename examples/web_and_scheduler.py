@@ -1,0 +1,49 @@
+"""One process runs the jobs, others add them: they share a job store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.blocking import BlockingScheduler
+
+CONFIGURATION = {
+    "apscheduler.timezone": "UTC",
+    "apscheduler.jobstores.default.type": "sqlalchemy",
+    "apscheduler.jobstores.default.url": "sqlite:///shared.sqlite",
+}
+
+
+def send_mail(to: str) -> None:
+    print(f"Mail to {to}", flush=True)
+
+
+def run_scheduler() -> None:
+    """The process that runs jobs: python examples/web_and_scheduler.py scheduler"""
+    scheduler = BlockingScheduler(CONFIGURATION)
+    scheduler.add_jobstore("memory", "here")  # for what concerns this process only
+    scheduler.add_job(scheduler.wakeup, "interval", seconds=1, jobstore="here")
+    try:
+        scheduler.start()
+    except KeyboardInterrupt:
+        scheduler.shutdown()
+
+
+def serve_web() -> None:
+    """What each web worker does: a paused scheduler adds jobs, and runs none."""
+    scheduler = BackgroundScheduler(CONFIGURATION)
+    scheduler.start(paused=True)
+    # The job names the function by its module, which both processes can import.
+    scheduler.add_job("web_and_scheduler:send_mail", args=["ada@example.com"])
+    scheduler.shutdown()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["scheduler"]:
+        run_scheduler()
+    else:
+        serve_web()
+        with suppress(KeyboardInterrupt):
+            subprocess.run([sys.executable, __file__, "scheduler"])  # until Ctrl+C

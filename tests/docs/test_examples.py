@@ -1,0 +1,164 @@
+"""Every example runs, here or in a test of its own, and is listed in examples/README.rst."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from .pages import ROOT
+
+EXAMPLES = ROOT / "examples"
+PATIENCE = 30  # seconds
+
+
+@contextmanager
+def started(cwd: Path, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{EXAMPLES}", "HOME": str(cwd)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def output_of(cwd: Path, *command: str | Path) -> tuple[str, str]:
+    with started(cwd, *command) as process:
+        output, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, errors
+        return output, errors
+
+
+def test_every_example_is_listed_with_one_line() -> None:
+    text = (EXAMPLES / "README.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^   \* - ``([\w/.]+)``\n     - (\S.*)$", text, re.MULTILINE)
+    files = {path.name for path in EXAMPLES.glob("*.py")}
+    folders = {f"{path.name}/" for path in EXAMPLES.iterdir() if any(path.glob("*.py"))}
+    assert {name for name, _ in listed} == files | folders
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+    )
+    names = [path.name for path in EXAMPLES.iterdir() if path.suffix == ".py" or path.is_dir()]
+    untested = [
+        name
+        for name in names
+        if name != "__pycache__" and name not in tests and Path(name).stem not in tests
+    ]
+    assert not untested
+
+
+def test_the_watchdog_reports_the_slow_job_only(tmp_path: Path) -> None:
+    _, errors = output_of(tmp_path, EXAMPLES / "watchdog.py")
+    assert "Job slow has been running for" in errors
+    assert "Job quick" not in errors
+
+
+def test_metrics_count_every_kind_of_outcome(tmp_path: Path) -> None:
+    output, _ = output_of(tmp_path, EXAMPLES / "metrics.py")
+    for line in (r"error: [12]", r"executed: \d+", r"left out: \d", r"longest run: 0\.[3-9]"):
+        assert re.search(f"^{line}", output, re.MULTILINE), output
+
+
+def test_it_says_why_jobs_do_not_run(tmp_path: Path) -> None:
+    output, _ = output_of(tmp_path, EXAMPLES / "why_not.py")
+    assert output.splitlines() == [
+        "The scheduler is not running: start() was not called, or not in this process",
+        "later: waits for the scheduler to start",
+        "paused: waits for the scheduler to start",
+        "later: runs next at 2099-01-01 00:00:00+00:00",
+        "paused: is paused: resume() lets it go on",
+    ]
+
+
+def test_of_several_processes_one_runs_the_jobs(tmp_path: Path) -> None:
+    program = EXAMPLES / "one_scheduler.py"
+    with started(tmp_path, program) as first:
+        assert first.stdout is not None
+        assert "runs jobs" in first.stdout.readline()
+        assert "leaves them to another" in output_of(tmp_path, program)[0]
+        output, errors = first.communicate(timeout=PATIENCE)
+        assert f"tick in process {first.pid}" in output, errors
+
+    # The lock was freed with the process.
+    with started(tmp_path, program) as third:
+        assert third.stdout is not None
+        assert "runs jobs" in third.stdout.readline()
+
+
+def test_a_web_process_adds_jobs_and_another_runs_them(tmp_path: Path) -> None:
+    with started(tmp_path, EXAMPLES / "web_and_scheduler.py", "scheduler") as scheduler:
+        assert scheduler.stdout is not None
+        web = "import web_and_scheduler; web_and_scheduler.serve_web()"
+        assert output_of(tmp_path, "-c", web) == ("", "")
+        assert scheduler.stdout.readline() == "Mail to ada@example.com\n"
+        scheduler.send_signal(signal.SIGINT)
+        _, errors = scheduler.communicate(timeout=PATIENCE)
+        assert "Traceback" not in errors
+
+
+def test_under_gunicorn_one_of_several_workers_runs_the_jobs(tmp_path: Path) -> None:
+    pytest.importorskip("gunicorn", reason="pip install gunicorn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:{1}".format(*free.getsockname())
+
+    command = ["-m", "gunicorn", "--workers", "3", "--bind", address, "gunicorn_app:app"]
+    with started(tmp_path, *command) as server:
+        answers = answers_of(server, f"http://{address}/")
+        states = {process: state for process, state, _ in answers}
+        assert sorted(states.values()) == ["running", "stopped", "stopped"]
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=PATIENCE)
+
+
+def answers_of(server: subprocess.Popen[str], url: str) -> list[list[str]]:
+    """Ask until three workers have answered and one of them has run a job."""
+    answers: list[list[str]] = []
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        assert server.poll() is None, server.communicate()[1]
+        try:
+            with urlopen(url) as response:
+                answers.append(response.read().decode().split())
+        except URLError:
+            time.sleep(0.05)  # nothing tells when a server begins to listen
+        if len({answer[0] for answer in answers}) == 3 and any(a[2] != "0" for a in answers):
+            return answers
+
+    raise TimeoutError(f"not all workers have answered: {answers}")
+
+
+def test_a_django_command_runs_jobs_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    pytest.importorskip("django", reason="pip install django")
+    manage = EXAMPLES / "django_site" / "manage.py"
+    output_of(tmp_path, manage, "migrate", "--verbosity", "0")
+    with started(tmp_path, manage, "runjobs") as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "Running jobs; press Ctrl+C to stop\n"
+        assert command.stdout.readline() == "Deleted 0 sessions\n"
+        command.send_signal(signal.SIGTERM)
+        output, errors = command.communicate(timeout=PATIENCE)
+        assert output.splitlines()[-1] == "Stopped", errors
+        assert command.returncode == 0
