@@ -72,8 +72,10 @@ class EventLoopScheduler(BaseScheduler):
         try:
             self._call_soon(self._end_pass, wait_seconds)
         except RuntimeError:
-            self._logger.exception("The event loop ended before the scheduler was shut down")
-            self._handover.drop(self._backlog)
+            self._pass_is_on = False
+            if self.running:
+                self._logger.exception("The event loop ended before the scheduler was shut down")
+                self._handover.drop(self._backlog)
 
     def _hand_over_ready_runs(self) -> None:
         if get_ident() != self._pass_thread:  # executors and listeners expect the loop's thread

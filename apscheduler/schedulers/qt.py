@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -30,7 +31,6 @@ def _import_qt_core() -> Any:
 
 
 QtCore = _import_qt_core()
-Signal = getattr(QtCore, "Signal", None) or QtCore.pyqtSignal
 
 
 class QtScheduler(WithBlock, EventLoopScheduler):
@@ -49,8 +49,17 @@ class QtScheduler(WithBlock, EventLoopScheduler):
             self._relay = _Relay()
         super().start(paused)
 
+    def shutdown(self, wait: bool | float = True) -> None:
+        super().shutdown(wait)
+        relay, self._relay = self._relay, None
+        relay.deleteLater()  # in the thread that it lives in, as Qt demands
+
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
-        self._relay.wanted.emit(partial(func, *args))
+        relay = self._relay
+        if relay is None:
+            raise RuntimeError("The scheduler was shut down")
+
+        relay.call_soon(partial(func, *args))
 
     def _call_later(self, seconds: float, func: Callable[[], object]) -> Any:
         return self._relay.call_later(seconds, func)
@@ -59,31 +68,35 @@ class QtScheduler(WithBlock, EventLoopScheduler):
         timer.stop()
 
 
-class _Relay(QtCore.QObject):  # type: ignore[misc,name-defined]  # which binding it is, is known at run time
-    """Calls functions in the thread that it lives in."""
-
-    wanted = Signal(object)
+class _Relay(QtCore.QObject):  # type: ignore[misc,name-defined]  # known at run time only
+    """Calls functions in the thread that it lives in, which is that of the event loop."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._func: Callable[[], object] = lambda: None
+        self._wanted: deque[Callable[[], object]] = deque()
+        self._at_timeout: Callable[[], object] = lambda: None
         self._timer = QtCore.QTimer(self)
         self._timer.setSingleShot(True)
         # The default would be early or late by up to a twentieth of the time.
         self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._time_out)
-        self.wanted.connect(self._call, QtCore.Qt.ConnectionType.QueuedConnection)
         app = QtCore.QCoreApplication.instance()
         if app is not None and QtCore.QAbstractEventDispatcher.instance() is None:
             self.moveToThread(app.thread())  # this thread has no event loop
 
+    def call_soon(self, func: Callable[[], object]) -> None:
+        # An event of our own does what a queued signal does. Emitting a signal costs a reference
+        # to True in PySide6 6.12.0, which ends the process on Python before 3.12.
+        self._wanted.append(func)
+        QtCore.QCoreApplication.postEvent(self, QtCore.QEvent(QtCore.QEvent.Type.User))
+
+    def customEvent(self, event: Any) -> None:
+        self._wanted.popleft()()
+
     def call_later(self, seconds: float, func: Callable[[], object]) -> Any:
-        self._func = func
+        self._at_timeout = func
         self._timer.start(ceil(seconds * 1000))
         return self._timer
 
-    def _call(self, func: Callable[[], object]) -> None:
-        func()
-
     def _time_out(self) -> None:
-        self._func()
+        self._at_timeout()
