@@ -96,6 +96,7 @@ def test_the_limits_belong_to_the_schedule() -> None:
     assert trigger.get_last_fire_time(trigger.start_date or late, late) == trigger.end_date
     # A run that was moved before the start is followed by the start.
     assert trigger.get_next_fire_time(START, START) == trigger.start_date
+    assert trigger.get_last_fire_time(START, START + timedelta(days=1)) == START
 
 
 def test_the_next_time_is_later_than_the_previous_one_whatever_the_clock_says() -> None:
@@ -133,6 +134,11 @@ def test_a_late_job_finds_its_last_time_without_stepping() -> None:
 
     assert trigger.get_last_fire_time(START, now) == now.replace(microsecond=0)
     assert trigger.get_last_fire_time(START, START + timedelta(milliseconds=900)) == START
+    # A run that came later by its jitter, or by hand, need not be at a whole second.
+    moved = START + timedelta(milliseconds=500)
+    second_later = START + timedelta(seconds=1)
+    assert trigger.get_last_fire_time(moved, START + timedelta(milliseconds=900)) == moved
+    assert trigger.get_last_fire_time(moved, second_later) == second_later
 
 
 def test_jitter_stays_within_the_limits() -> None:
