@@ -1,0 +1,358 @@
+"""Every scheduler can be shut down: waiting for its jobs, for so many seconds, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, NamedTuple
+
+import pytest
+
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_SUBMITTED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_START,
+)
+from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor, ThreadPoolExecutor
+from apscheduler.schedulers import SchedulerNotRunningError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
+from tests.jobs import nothing
+from tests.loops import Loop
+from tests.recorder import OUTCOMES, PATIENCE, Recorder
+
+ROOT = Path(__file__).parents[2]
+TICK = 0.002  # seconds
+
+
+# --- jobs that go on until they are told to end, one way for each kind of scheduler --------------
+
+
+def in_thread(end: Event, loop: Any) -> Callable[[], Any]:
+    def job() -> None:
+        assert end.wait(PATIENCE)
+
+    return job
+
+
+def in_asyncio(end: Event, loop: Any) -> Callable[[], Any]:
+    async def job() -> None:
+        while not end.is_set():
+            await asyncio.sleep(TICK)
+
+    return job
+
+
+def in_twisted(end: Event, loop: Any) -> Callable[[], Any]:
+    from twisted.internet.task import deferLater
+
+    async def job() -> None:
+        while not end.is_set():
+            await deferLater(loop.native, TICK)
+
+    return job
+
+
+def in_gevent(end: Event, loop: Any) -> Callable[[], Any]:
+    import gevent
+
+    def job() -> None:
+        while not end.is_set():
+            gevent.sleep(TICK)
+
+    return job
+
+
+class Kind(NamedTuple):
+    """A kind of scheduler, and of jobs that it runs."""
+
+    reference: str
+    loop: str | None  # name of the fixture
+    long_job: Callable[[Event, Any], Callable[[], Any]]
+    cancels: bool  # whether such a job can be made to end
+
+
+KINDS = {
+    "blocking": Kind("blocking:BlockingScheduler", None, in_thread, False),
+    "background": Kind("background:BackgroundScheduler", None, in_thread, False),
+    "asyncio, threads": Kind("asyncio:AsyncIOScheduler", "asyncio_loop", in_thread, False),
+    "asyncio": Kind("asyncio:AsyncIOScheduler", "asyncio_loop", in_asyncio, True),
+    "tornado": Kind("tornado:TornadoScheduler", "tornado_loop", in_asyncio, True),
+    "twisted": Kind("twisted:TwistedScheduler", "reactor", in_twisted, True),
+    "gevent": Kind("gevent:GeventScheduler", "gevent_hub", in_gevent, True),
+    "qt": Kind("qt:QtScheduler", "qt_loop", in_thread, False),
+}
+
+
+class Running:
+    """A scheduler that runs, with one job that goes on."""
+
+    def __init__(self, kind: Kind, loop: Loop | None) -> None:
+        module, _, name = kind.reference.partition(":")
+        self.scheduler: BaseScheduler = getattr(
+            import_module(f"apscheduler.schedulers.{module}"), name
+        )()
+        self.recorder = Recorder(self.scheduler)
+        self.loop = loop
+        self.end = Event()
+        self.threads: list[Thread] = []
+        if name == "BlockingScheduler":
+            self.beside(self.scheduler.start)
+            self.recorder.wait_for(EVENT_SCHEDULER_START)
+        else:
+            self.call(self.scheduler.start)
+
+        self.scheduler.add_job(kind.long_job(self.end, loop), id="long")
+        self.recorder.wait_for(EVENT_JOB_SUBMITTED)
+
+    def call(self, func: Callable[..., Any], *args: Any) -> Any:
+        """Call a function where the scheduler expects to be called."""
+        return func(*args) if self.loop is None else self.loop.call(func, *args)
+
+    def beside(self, func: Callable[..., Any], *args: Any) -> None:
+        thread = Thread(target=func, args=args)
+        thread.start()
+        self.threads.append(thread)
+
+    def begin_shutdown(self, wait: bool | float) -> None:
+        """Shut down without waiting for the end of it."""
+        self.beside(self.call, self.scheduler.shutdown, wait)
+        while self.scheduler.running:
+            time.sleep(TICK)
+
+    def close(self) -> None:
+        self.end.set()
+        for thread in self.threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    kind = KINDS[request.param]
+    pytest.importorskip(f"apscheduler.schedulers.{kind.reference.partition(':')[0]}")
+    return kind
+
+
+@pytest.fixture
+def running(kind: Kind, request: pytest.FixtureRequest) -> Iterator[Running]:
+    loop = request.getfixturevalue(kind.loop) if kind.loop else None
+    running = Running(kind, loop)
+    yield running
+    running.close()
+
+
+def test_true_waits_for_running_jobs_and_meanwhile_new_ones_are_refused(running: Running) -> None:
+    scheduler, recorder = running.scheduler, running.recorder
+    running.begin_shutdown(True)
+
+    with pytest.raises(SchedulerNotRunningError, match=r"shutting down .* not added: nothing"):
+        scheduler.add_job(nothing)
+    with pytest.raises(SchedulerNotRunningError):
+        scheduler.shutdown()
+    assert not recorder.of(OUTCOMES | EVENT_SCHEDULER_SHUTDOWN)
+
+    running.end.set()
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    recorder.wait_for(EVENT_JOB_EXECUTED)
+    with pytest.raises(SchedulerNotRunningError):
+        scheduler.shutdown()
+
+
+@pytest.mark.parametrize("wait", [False, 0.05])
+def test_otherwise_it_ends_though_its_job_does_not(
+    running: Running, kind: Kind, wait: bool | float
+) -> None:
+    running.begin_shutdown(wait)
+    running.recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+
+    assert not running.end.is_set()
+    # False leaves greenlets to themselves.
+    if kind.cancels and (wait or kind.loop != "gevent_hub"):
+        [error] = running.recorder.wait_for(EVENT_JOB_ERROR)
+        assert type(error.exception).__name__ in ("CancelledError", "GreenletExit")
+    else:  # a thread cannot be made to end; it may
+        assert not running.recorder.of(OUTCOMES)
+        running.end.set()
+        running.recorder.wait_for(EVENT_JOB_EXECUTED)
+
+
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_runs_that_had_not_begun_when_time_was_up_are_reported(executor: type) -> None:
+    scheduler = BackgroundScheduler(executors={"default": executor(1)})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    for job_id in ("first", "second", "third", "fourth"):
+        scheduler.add_job(time.sleep, args=[PATIENCE], id=job_id)
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 4)
+
+    scheduler.shutdown(wait=0.05)
+
+    abandoned = {
+        event.job_id
+        for event in recorder.of(EVENT_JOB_ERROR)
+        if isinstance(event.exception, AbandonedError)
+    }
+    assert "fourth" in abandoned
+    assert "first" not in abandoned
+
+
+def test_process_pool_workers_are_terminated_when_time_is_up() -> None:
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    scheduler.add_job(os.getpid)
+    [event] = recorder.wait_for(EVENT_JOB_EXECUTED)
+    scheduler.add_job(time.sleep, args=[10 * PATIENCE])
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 2)
+
+    scheduler.shutdown(wait=0.05)
+
+    recorder.wait_for(EVENT_JOB_ERROR)
+    with pytest.raises(ProcessLookupError):
+        os.kill(event.retval, 0)
+
+
+# --- the exit of the interpreter -----------------------------------------------------------------
+
+
+def run(program: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; one that hangs fails the test."""
+    file = tmp_path / "program.py"
+    file.write_text(program)
+    return subprocess.run(
+        [sys.executable, file],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+# Its first exit handler is the last one that is called.
+BUSY_PROGRAM = """
+if __name__ == "__main__":
+    import atexit, collections, time
+
+    counts = collections.Counter()
+    atexit.register(lambda: print(counts["submitted"] > 0, counts["submitted"] == counts["ended"]))
+
+    from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+    from apscheduler.executors.pool import {executor}
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    scheduler = BackgroundScheduler(executors={{"default": {executor}(4)}})
+    scheduler.add_listener(lambda event: counts.update(["submitted"]), EVENT_JOB_SUBMITTED)
+    scheduler.add_listener(lambda event: counts.update(["ended"]), EVENT_JOB_EXECUTED)
+    scheduler.start()
+    for _ in range(20):
+        scheduler.add_job(time.sleep, "interval", [0.005], seconds=0.02, max_instances=1000)
+    {shutdown}
+    while not counts["ended"]:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("shutdown", ["pass", "atexit.register(scheduler.shutdown)"])
+@pytest.mark.parametrize("executor", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_the_exit_of_a_busy_program_loses_no_run_and_prints_no_traceback(
+    executor: str, shutdown: str, tmp_path: Path
+) -> None:
+    done = run(BUSY_PROGRAM.format(executor=executor, shutdown=shutdown), tmp_path)
+
+    assert done.stderr == ""
+    assert done.stdout.split() == ["True", "True"]
+    assert done.returncode == 0
+
+
+STUCK_PROGRAM = """
+import time
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+from apscheduler.executors.pool import {executor}
+from apscheduler.schedulers.background import BackgroundScheduler
+
+if __name__ == "__main__":
+    submitted = []
+    scheduler = BackgroundScheduler(executors={{"default": {executor}(1)}})
+    scheduler.add_listener(submitted.append, EVENT_JOB_SUBMITTED)
+    scheduler.start()
+    scheduler.add_job(time.sleep, args=[3600])
+    while not submitted:
+        time.sleep(0.01)
+    scheduler.shutdown(wait=0.1)
+    print("shut down")
+"""
+
+
+@pytest.mark.parametrize("executor", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_a_job_that_was_left_behind_does_not_hold_up_the_exit(
+    executor: str, tmp_path: Path
+) -> None:
+    done = run(STUCK_PROGRAM.format(executor=executor), tmp_path)
+
+    assert done.stdout.split() == ["shut", "down"]
+    assert done.returncode == 0
+
+
+DEAF_PROGRAM = """
+import signal, time
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+def be_deaf():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+if __name__ == "__main__":
+    events = []
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
+    scheduler.add_listener(events.append, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(be_deaf)
+    while not events:
+        time.sleep(0.01)
+    scheduler.add_listener(events.append, EVENT_JOB_SUBMITTED)
+    scheduler.add_job(time.sleep, args=[3600])
+    while len(events) < 2:
+        time.sleep(0.01)
+    scheduler.shutdown(wait=0.1)
+    print("shut down")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to ignore")
+def test_a_worker_that_ignores_its_termination_is_killed(tmp_path: Path) -> None:
+    done = run(DEAF_PROGRAM, tmp_path)
+
+    assert done.stdout.split() == ["shut", "down"]
+    assert done.returncode == 0
+
+
+ORPHANED_PROGRAM = """
+import threading
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+if __name__ == "__main__":
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)}, daemon=False)
+    scheduler.start()
+    threading.Timer(0.3, scheduler.shutdown).start()
+"""
+
+
+def test_a_process_pool_that_outlives_the_main_thread_says_why_no_more_jobs_run(
+    tmp_path: Path,
+) -> None:
+    done = run(ORPHANED_PROGRAM, tmp_path)
+
+    assert "the main thread has ended" in done.stderr
+    assert done.returncode == 0
