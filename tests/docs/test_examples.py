@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from .pages import ROOT
+from .pages import DOCS, ROOT, blocks_of
 
 EXAMPLES = ROOT / "examples"
 PATIENCE = 30  # seconds
@@ -90,6 +90,17 @@ def test_it_says_why_jobs_do_not_run(tmp_path: Path) -> None:
         "later: runs next at 2099-01-01 00:00:00+00:00",
         "paused: is paused: resume() lets it go on",
     ]
+
+
+def test_the_trigger_of_the_extending_page_fires_as_the_page_says(tmp_path: Path) -> None:
+    output, _ = output_of(tmp_path, EXAMPLES / "own_trigger.py")
+    (shown,) = [block for block in blocks_of(DOCS / "extending.rst") if block.kind == "text"]
+    assert output == shown.text
+
+
+def test_the_executor_of_the_extending_page_runs_jobs(tmp_path: Path) -> None:
+    output, _ = output_of(tmp_path, EXAMPLES / "own_executor.py")
+    assert output == "Hello from a thread of my own\n"
 
 
 def test_of_several_processes_one_runs_the_jobs(tmp_path: Path) -> None:
