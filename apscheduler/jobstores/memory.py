@@ -7,7 +7,6 @@ from datetime import datetime
 from heapq import heapify, heappop, heappush
 from operator import itemgetter
 
-from .._time import datetime_to_utc_timestamp
 from ..job import Job
 from .base import BaseJobStore, ConflictingIdError, JobLookupError
 
@@ -171,4 +170,5 @@ class MemoryJobStore(BaseJobStore):
 
 
 def _entry(job: Job) -> Entry:
-    return datetime_to_utc_timestamp(job.next_run_time), job.id, job
+    run_time = job.next_run_time
+    return None if run_time is None else run_time.timestamp(), job.id, job

@@ -45,14 +45,14 @@ class Advance:
         alias: str,
         job: Job,
         run_times: list[datetime],
+        old: datetime,
         new: datetime | None,
         error: Exception | None = None,
     ) -> None:
-        assert job.next_run_time is not None  # the job is due
         self.alias = alias
         self.job = job
         self.run_times = run_times
-        self.old = job.next_run_time
+        self.old = old
         self.new = new
         self.error = error
         self.retry_at: datetime | None = None
@@ -246,18 +246,21 @@ class DispatchPass:
         """Decide which runs of a due job to start, and when it is due next."""
         if self._backlog.without_executor:
             self._backlog.without_executor.discard((alias, job.id))
+        due = job.next_run_time
+        assert due is not None  # or the store would not say that the job is due
         try:
-            return self._coalesced(alias, job) if job.coalesce else self._one_by_one(alias, job)
+            if job.coalesce:
+                return self._coalesced(alias, job, due)
+
+            return self._one_by_one(alias, job, due)
         except Exception as exc:
             self._logger.exception(
                 'The trigger of job "%s" failed -- the job is paused after this run', job
             )
-            assert job.next_run_time is not None  # the job is due
-            return Advance(alias, job, [job.next_run_time], None, exc)
+            return Advance(alias, job, [due], due, None, exc)
 
-    def _coalesced(self, alias: str, job: Job) -> Advance:
-        run_time = job.next_run_time
-        assert run_time is not None  # the job is due
+    def _coalesced(self, alias: str, job: Job, due: datetime) -> Advance:
+        run_time = due
         following = job.trigger.get_next_fire_time(run_time, self._now)
         if following is not None and following <= self._now_utc:
             run_time = job.trigger.get_last_fire_time(run_time, self._now)
@@ -265,9 +268,9 @@ class DispatchPass:
             following = _checked(following, run_time)
 
         # Unchecked, it is later than now, and so than the run time, which has come.
-        return Advance(alias, job, [run_time], following)
+        return Advance(alias, job, [run_time], due, following)
 
-    def _one_by_one(self, alias: str, job: Job) -> Advance:
+    def _one_by_one(self, alias: str, job: Job, due: datetime) -> Advance:
         run_times = list(islice(job._due_run_times(self._now), RUNS_PER_PASS + 1))
         if len(run_times) > RUNS_PER_PASS:
             self._backlog.catching_up.add((alias, job.id))
@@ -276,7 +279,7 @@ class DispatchPass:
             self._backlog.catching_up.discard((alias, job.id))
             following = job.trigger.get_next_fire_time(run_times[-1], self._now)
 
-        return Advance(alias, job, run_times, _checked(following, run_times[-1]))
+        return Advance(alias, job, run_times, due, _checked(following, run_times[-1]))
 
     def _write(
         self, store: BaseJobStore, advances: list[Advance], write: Callable[[], Sequence[str]]

@@ -29,8 +29,6 @@ _ANNOUNCEMENTS = (
     EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_REMOVED | EVENT_JOB_MODIFIED
 )
 
-Key = tuple["str | None", str]  # alias of the store, id of the job
-
 
 class Handover:
     """The way of runs from a scheduler's backlog to its executors."""
@@ -41,7 +39,7 @@ class Handover:
         self._submission_lock = scheduler._create_lock()
         # Guards what was held back: outcomes by store and job id.
         self._outcome_lock = scheduler._create_lock()
-        self._early_outcomes: dict[Key, list[SchedulerEvent]] = {}
+        self._early_outcomes: dict[tuple[str | None, str], list[SchedulerEvent]] = {}
 
     def hand_over(self, backlog: Backlog) -> None:
         """Hand over the runs that are ready."""
@@ -50,26 +48,25 @@ class Handover:
                 if not backlog.ready:
                     return
                 advance = backlog.ready.popleft()
-                key = self._hold_outcomes(advance)
+                is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
+                if is_heard:
+                    self._hold_outcomes(advance)
                 code = self._submit(advance, backlog)
 
-            try:
-                self._announce(code, advance)
-            finally:
-                if key is not None:
-                    self._release_outcomes(key)
+            if is_heard:
+                try:
+                    self._announce(code, advance)
+                finally:
+                    self._release_outcomes(advance)
+            elif advance.ends:
+                self._announce(code, advance)  # the log is to tell, too
 
-    def _hold_outcomes(self, advance: Advance) -> Key | None:
-        """Keep outcomes until the submission has been announced; None if nobody will hear it."""
-        if not self._scheduler._is_heard(_ANNOUNCEMENTS):
-            return None
+    def _hold_outcomes(self, advance: Advance) -> None:
+        self._early_outcomes.setdefault((advance.job._jobstore_alias, advance.job.id), [])
 
-        key = (advance.job._jobstore_alias, advance.job.id)
-        self._early_outcomes.setdefault(key, [])
-        return key
-
-    def _release_outcomes(self, key: Key) -> None:
+    def _release_outcomes(self, advance: Advance) -> None:
         with self._outcome_lock:
+            key = (advance.job._jobstore_alias, advance.job.id)
             outcomes = self._early_outcomes.pop(key, [])
         for outcome in outcomes:
             self._scheduler._dispatch_event(outcome)
