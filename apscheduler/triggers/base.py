@@ -129,6 +129,16 @@ class BaseTrigger(ABC):
         return following if moves_on else None
 
 
+def check_jitter(jitter: Any) -> float | None:
+    """Return a jitter that was given, in seconds; refuse what cannot be one."""
+    if jitter is not None and not isinstance(jitter, (int, float)):
+        raise TypeError(f"jitter must be a number of seconds or None, not {jitter!r}")
+    if jitter is not None and not 0 <= jitter < float("inf"):
+        raise ValueError(f"jitter must be 0 or more seconds, but is {jitter}")
+
+    return jitter
+
+
 def check_version(trigger: BaseTrigger, state: Any, newest: int) -> dict[str, Any]:
     """Return a stored state as a dict; refuse one that a newer release wrote."""
     if isinstance(state, tuple):  # release 3.0 stored (None, state)

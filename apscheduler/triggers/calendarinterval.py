@@ -15,7 +15,7 @@ from .._time import (
     timezone_repr,
 )
 from ._dates import dates_from, dates_until
-from .base import BaseTrigger, check_version, same_start
+from .base import BaseTrigger, check_jitter, check_version, same_start
 
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -83,7 +83,7 @@ class CalendarIntervalTrigger(BaseTrigger):
             raise ValueError(f"No time of day is {hour}:{minute}:{second} -- {exc}") from exc
 
         self.timezone = choose_timezone(timezone, start_date, end_date)
-        self.jitter = jitter
+        self.jitter = check_jitter(jitter)
         self._given = start_date is not None
         self.start_date = asdate(start_date) or datetime.now(self.timezone).date()
         self.end_date = asdate(end_date)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._refs import obj_to_ref, ref_to_obj
 from .._time import UTC, is_later
-from .base import BaseTrigger, check_version
+from .base import BaseTrigger, check_jitter, check_version
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -42,7 +42,7 @@ class BaseCombiningTrigger(BaseTrigger):
             jitter, more = more[0], ()
 
         self.triggers = [_checked(part) for part in (*parts, *more)]
-        self.jitter = jitter
+        self.jitter = check_jitter(jitter)
 
     def get_next_fire_time(
         self, previous_fire_time: datetime | None, now: datetime

@@ -14,7 +14,7 @@ from .._time import (
     datetime_utc_add,
     is_later,
 )
-from .base import BaseTrigger, check_version, same_start, same_time
+from .base import BaseTrigger, check_jitter, check_version, same_start, same_time
 
 ZERO = timedelta()
 
@@ -59,7 +59,7 @@ class IntervalTrigger(BaseTrigger):
             timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
         )
         self.timezone = choose_timezone(timezone, start_date, end_date)
-        self.jitter = jitter
+        self.jitter = check_jitter(jitter)
         self.end_date = convert_to_datetime(end_date, self.timezone, "end_date")
         start = convert_to_datetime(start_date, self.timezone, "start_date")
         self._given = start is not None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
+from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -132,3 +135,23 @@ def test_jitter_is_real_time_where_clocks_change() -> None:
     assert fire_time is not None
     assert fire_time.hour != 2
     assert fire_time.astimezone(UTC) - just_before.astimezone(UTC) <= timedelta(seconds=3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda jitter: IntervalTrigger(hours=1, jitter=jitter),
+        lambda jitter: CalendarIntervalTrigger(days=1, jitter=jitter),
+        lambda jitter: CronTrigger(hour=1, jitter=jitter),
+        lambda jitter: OrTrigger(CronTrigger(hour=1), jitter=jitter),
+    ],
+    ids=["interval", "calendarinterval", "cron", "or"],
+)
+def test_a_jitter_that_is_none_is_refused_in_words(make: Any) -> None:
+    for jitter in (None, 0, 5, 0.5):
+        assert make(jitter).jitter == jitter
+
+    with pytest.raises(ValueError, match="jitter must be 0 or more seconds, but is -5"):
+        make(-5)
+    with pytest.raises(TypeError, match="jitter must be a number of seconds or None, not '5'"):
+        make("5")
