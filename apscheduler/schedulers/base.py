@@ -1035,8 +1035,14 @@ class BaseScheduler(metaclass=ABCMeta):
         :return: seconds until the next look; None if no job waits for a time, or while the
             scheduler is paused
         """
+        backlog = self._backlog
         next_look = self._advance_due_jobs()
         self._hand_over_ready_runs()
+        if self._backlog is not backlog:
+            # A signal handler has shut the scheduler down in the middle of this.
+            self._handover.drop(backlog)
+            return None
+
         next_look = earliest((next_look, self._backlog.earliest_retry()))
         if next_look is None:
             self._logger.debug("No jobs; waiting until a job is added")

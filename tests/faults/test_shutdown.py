@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
@@ -22,10 +23,14 @@ from apscheduler.events import (
     EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_START,
 )
+from apscheduler.executors.base import BaseExecutor
 from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor, ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
+from apscheduler.testing import ManualScheduler
+from tests.faults.faulty import BytesStore, InjectedError
 from tests.jobs import nothing
 from tests.loops import Loop
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
@@ -220,6 +225,47 @@ def test_process_pool_workers_are_terminated_when_time_is_up() -> None:
     recorder.wait_for(EVENT_JOB_ERROR)
     with pytest.raises(ProcessLookupError):
         os.kill(event.retval, 0)
+
+
+class InterruptedStore(BytesStore):
+    """Is where the program is when a signal arrives."""
+
+    def update_job(self, job: Job) -> None:
+        super().update_job(job)
+        assert self._scheduler is not None
+        self._scheduler.shutdown()
+
+
+def test_a_signal_handler_that_shuts_down_amid_a_look_loses_no_run_in_silence() -> None:
+    scheduler = ManualScheduler(jobstores={"default": InterruptedStore()})
+    recorder = Recorder(scheduler)
+    scheduler.add_job(nothing, "interval", seconds=1, id="moved on")
+    scheduler.start()
+
+    scheduler.advance(1)
+
+    assert not scheduler.running
+    assert [event.job_id for event in recorder.of(OUTCOMES)] == ["moved on"]
+
+
+class InterruptedExecutor(BaseExecutor):
+    """The same; it then refuses what it was about to take."""
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        assert self._scheduler is not None
+        self._scheduler.shutdown()
+        raise InjectedError("shut down")
+
+
+def test_nor_does_one_that_shuts_down_while_a_run_is_handed_over() -> None:
+    scheduler = ManualScheduler(executors={"default": InterruptedExecutor()})
+    recorder = Recorder(scheduler)
+    scheduler.add_job(nothing, id="handed over")
+    scheduler.start()
+
+    scheduler.advance(0)
+
+    assert [event.job_id for event in recorder.of(OUTCOMES)] == ["handed over"]
 
 
 # --- the exit of the interpreter -----------------------------------------------------------------
