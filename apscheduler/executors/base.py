@@ -7,6 +7,7 @@ import traceback
 from abc import ABCMeta, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -274,7 +275,10 @@ class Outcome:
         self, cls: type[BaseException] | None, exc: BaseException | None, tb: Any
     ) -> bool:
         if isinstance(exc, GeneratorExit):
-            return False  # the coroutine of the run is being thrown away, with its context
+            # The coroutine of the run may be thrown away, anywhere, or a job raises such a thing.
+            with suppress(ValueError):  # it is another context
+                self._leave_context()
+            return False
 
         self._leave_context()
         self.exception = exc
