@@ -60,16 +60,17 @@ def due_specs(count: int) -> list[dict[str, Any]]:
 
 def hourly_specs(count: int, first: datetime) -> list[dict[str, Any]]:
     """Hourly jobs of which the first is due at ``first``, the others within a second."""
-    step = timedelta(seconds=1) / count
+    times = [first + number * (timedelta(seconds=1) / count) for number in range(count)]
     return [
         {
             "func": work,
             "trigger": "interval",
             "hours": 1,
             "id": f"job-{number:07}",
-            "next_run_time": first + number * step,
+            "start_date": time,
+            "next_run_time": time,
         }
-        for number in range(count)
+        for number, time in enumerate(times)
     ]
 
 
