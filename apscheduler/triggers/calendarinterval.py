@@ -206,7 +206,7 @@ class CalendarIntervalTrigger(BaseTrigger):
         self.start_date = asdate(state["start_date"])
         self.end_date = asdate(state["end_date"])
         self.timezone = astimezone(state["timezone"])
-        self.jitter = state["jitter"]
+        self.jitter = state.get("jitter")
         self._given = state.get("start_given")
 
     def __repr__(self) -> str:

@@ -79,7 +79,7 @@ class BaseCombiningTrigger(BaseTrigger):
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = check_version(self, state, 1)
         self.triggers = [load_trigger(*part) for part in state["triggers"]]
-        self.jitter = state["jitter"]
+        self.jitter = state.get("jitter")
 
     def __repr__(self) -> str:
         jitter = f", jitter={self.jitter}" if self.jitter else ""
@@ -229,8 +229,9 @@ def load_trigger(ref: str, state: Any) -> BaseTrigger:
     """Return the trigger that :func:`dump_trigger` stored."""
     cls = ref_to_obj(ref)
     trigger: BaseTrigger = cls.__new__(cls)
-    if hasattr(trigger, "__setstate__"):
-        trigger.__setstate__(state)
+    set_state = getattr(trigger, "__setstate__", None)
+    if set_state is not None:
+        set_state(state)
         return trigger
 
     attributes, slots = state if isinstance(state, tuple) else (state, None)
