@@ -48,7 +48,8 @@ class EveryOtherMinute(BaseTrigger):
         self.timezone = timezone
 
     def get_next_fire_time(self, previous_fire_time: Any, now: Any) -> datetime:
-        return (previous_fire_time or now) + timedelta(minutes=2)
+        start: datetime = previous_fire_time or now
+        return start + timedelta(minutes=2)
 
 
 class DictStore(BaseJobStore):
@@ -112,7 +113,7 @@ class InlineExecutor(BaseExecutor):
         try:
             events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
         except BaseException:
-            self._run_job_error(job.id, *sys.exc_info()[1:])  # type: ignore[arg-type]
+            self._run_job_error(job.id, *sys.exc_info()[1:])
         else:
             self._run_job_success(job.id, events)
 
@@ -363,7 +364,7 @@ class FrozenDatetime(datetime):
     """Put in the place of the name ``datetime`` by test suites."""
 
     @classmethod
-    def now(cls, tz: Any = None) -> datetime:
+    def now(cls, tz: Any = None) -> Any:
         return MARCH_1.astimezone(tz)
 
 

@@ -140,11 +140,11 @@ class TestStartAndStop:
     def test_under_uwsgi_without_threads_it_is_not_started(
         self, stopped: ManualScheduler, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=False))  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=False))
         with pytest.raises(RuntimeError, match="--enable-threads"):
             stopped.start()
 
-        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=True))  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=True))
         stopped.start()
         assert stopped.running
 
@@ -296,7 +296,7 @@ class TestListeners:
         assert "Error notifying listener" in caplog.text
 
     def test_one_may_add_and_remove_listeners(self, scheduler: ManualScheduler) -> None:
-        late = []
+        late: list[SchedulerEvent] = []
 
         def swap(event: SchedulerEvent) -> None:
             scheduler.remove_listener(swap)

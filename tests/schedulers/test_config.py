@@ -171,7 +171,7 @@ class TestLoggers:
         assert ManualScheduler(logger=value)._logger is my_logger
 
     def test_an_adapter_will_do(self) -> None:
-        adapter = logging.LoggerAdapter(my_logger, {})
+        adapter: Any = logging.LoggerAdapter(my_logger, {})
         assert ManualScheduler(logger=adapter)._logger is adapter
 
 
