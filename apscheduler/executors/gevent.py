@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ..job import Job
 
 # Those of real threads, even if the program was monkey patched.
-get_ident, allocate_lock = get_original("_thread", ["get_ident", "allocate_lock"])
+get_ident = get_original("_thread", "get_ident")
+allocate_lock = get_original("_thread", "allocate_lock")
 
 
 class GeventExecutor(BaseExecutor):
@@ -64,7 +65,7 @@ class GeventExecutor(BaseExecutor):
             call_in_hub(self._hub, self._wait, None if wait is True else wait)
 
     def _wait(self, seconds: float | None) -> None:
-        others = self._greenlets - {gevent.getcurrent()}
+        others = list(self._greenlets - {gevent.getcurrent()})
         gevent.joinall(others, seconds)
         gevent.killall([greenlet for greenlet in others if not greenlet.dead], timeout=1)
 

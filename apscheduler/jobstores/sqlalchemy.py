@@ -17,11 +17,11 @@ try:
         Column,
         Connection,
         Engine,
+        Executable,
         Float,
         LargeBinary,
         MetaData,
         QueuePool,
-        Select,
         Table,
         Unicode,
         bindparam,
@@ -150,7 +150,7 @@ class SQLAlchemyJobStore(PersistentJobStore):
         query = select(columns.id, time, columns.job_state).order_by(time).limit(limit)
         return self._rows(query.where(time.is_not(None) if after is None else time > after))
 
-    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+    def _rows(self, query: Executable) -> Sequence[Any]:
         with self.engine.connect() as connection:
             return connection.execute(query).all()
 

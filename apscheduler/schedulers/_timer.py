@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextvars import copy_context
-from functools import partial
 from threading import Thread, get_ident
 from typing import Any
 
@@ -138,7 +137,8 @@ class EventLoopScheduler(BaseScheduler):
         """
         self._stop_timer()
         if self._pass_is_on:
-            self._after_pass = partial(copy_context().run, self._shutdown, wait, then)
+            run = copy_context().run
+            self._after_pass = lambda: run(self._shutdown, wait, then)
             return
 
         if not any(executor._instances for executor in list(self._executors.values())):
@@ -148,8 +148,8 @@ class EventLoopScheduler(BaseScheduler):
 
         self._hand_over_last_runs()
         # The context tells executors which run, if any, asks for this, so as not to wait for it.
-        wait_for_runs = partial(copy_context().run, self._stop_beside_loop, wait, then)
-        _start_thread(wait_for_runs, daemon=True)
+        run = copy_context().run
+        _start_thread(lambda: run(self._stop_beside_loop, wait, then), daemon=True)
 
     def _stop_beside_loop(self, wait: bool | float, then: Callable[[], object]) -> None:
         self._stop_parts(wait)
