@@ -1,0 +1,131 @@
+"""What QtScheduler does beyond SchedulerContract."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from apscheduler.schedulers.qt import BINDINGS, QtCore, QtScheduler
+from tests.recorder import PATIENCE
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def app() -> Any:
+    return QtCore.QCoreApplication.instance() or QtCore.QCoreApplication([])
+
+
+@pytest.fixture
+def scheduler(app: Any) -> Iterator[QtScheduler]:
+    with QtScheduler() as scheduler:
+        yield scheduler
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Let the event loop of this thread run until the condition holds."""
+    deadline = monotonic() + PATIENCE
+    while not condition():
+        assert monotonic() < deadline
+        QtCore.QCoreApplication.processEvents()
+
+
+def test_it_has_one_timer_however_often_it_is_woken(scheduler: QtScheduler) -> None:
+    said: list[int] = []
+    for number in range(20):
+        scheduler.add_job(said.append, args=[number])
+        until(lambda: number in said)  # noqa: B023  # called before the next one
+
+    (timer,) = scheduler._relay.findChildren(QtCore.QTimer)
+    assert timer is scheduler._timeout
+    assert timer.isActive()
+    assert timer.isSingleShot()
+
+
+def test_its_timer_is_precise_and_set_for_a_minute_at_the_most(scheduler: QtScheduler) -> None:
+    scheduler.add_job(print, "interval", hours=1)
+    until(lambda: scheduler._timeout is not None)
+    timer = scheduler._timeout
+    assert timer.timerType() == QtCore.Qt.TimerType.PreciseTimer
+    assert timer.interval() == 60_000
+
+
+def test_no_timer_is_left_after_a_shutdown(app: Any) -> None:
+    scheduler = QtScheduler()
+    scheduler.start()
+    until(lambda: scheduler._timeout is not None)
+    timer = scheduler._timeout
+    scheduler.shutdown()
+    assert not timer.isActive()
+    assert scheduler._timeout is None
+
+
+def test_it_may_be_started_by_a_thread_that_has_no_event_loop(app: Any) -> None:
+    said: list[str] = []
+    scheduler = QtScheduler()
+    scheduler.add_job(said.append, args=["ran"])
+    thread = Thread(target=scheduler.start)
+    thread.start()
+    thread.join()
+    until(lambda: said)
+    scheduler.shutdown()
+    assert said == ["ran"]
+
+
+def test_it_may_be_started_before_the_application_is_built() -> None:
+    program = (
+        "from PySide6.QtCore import QCoreApplication\n"
+        "from apscheduler.schedulers.qt import QtScheduler\n"
+        "scheduler = QtScheduler()\n"
+        "scheduler.start()\n"
+        "app = QCoreApplication([])\n"
+        "scheduler.add_job(app.quit)\n"
+        "app.exec()\n"
+        "scheduler.shutdown()\n"
+        "print('done')"
+    )
+    pytest.importorskip("PySide6")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+
+
+def test_the_window_of_a_program_may_be_closed_while_jobs_wait(app: Any) -> None:
+    with QtScheduler() as scheduler:
+        scheduler.add_job(print, "interval", hours=1)
+        scheduler.add_job(app.quit)
+        app.exec()
+
+    assert not scheduler.running
+
+
+@pytest.mark.parametrize("binding", BINDINGS[1:])
+@pytest.mark.timeout(300)
+def test_it_behaves_the_same_with_other_bindings(binding: str) -> None:
+    if find_spec(binding) is None:
+        pytest.skip(f"{binding} is not installed")
+
+    program = (
+        f"import sys, pytest, {binding}\n"
+        "arguments = ['-q', '-p', 'no:cacheprovider', 'tests/contracts/test_schedulers.py']\n"
+        "code = pytest.main([*arguments, '-k', 'TestQtScheduler'])\n"
+        f"assert sys.modules['apscheduler.schedulers.qt'].QtCore.__name__ == '{binding}.QtCore'\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout

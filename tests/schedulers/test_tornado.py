@@ -1,0 +1,60 @@
+"""What TornadoScheduler does beyond SchedulerContract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from apscheduler.schedulers.tornado import TornadoScheduler, run_in_ioloop
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    loop = IOLoop(make_current=False)
+    yield loop
+    loop.close()
+
+
+def test_it_may_be_started_before_its_loop_runs(io_loop: IOLoop) -> None:
+    scheduler = TornadoScheduler(io_loop=io_loop)
+    scheduler.add_job(lambda: io_loop.add_callback(io_loop.stop))
+    scheduler.start()
+    io_loop.call_later(30, lambda: pytest.fail("the job did not run"))
+    io_loop.start()
+    scheduler.shutdown()
+    assert not scheduler.running
+
+
+def test_it_takes_the_current_loop_when_it_starts() -> None:
+    scheduler = TornadoScheduler()
+
+    async def main() -> None:
+        async with scheduler:
+            assert scheduler._ioloop is IOLoop.current()
+
+    asyncio.run(main())
+    asyncio.run(main())
+
+
+def test_methods_of_a_subclass_may_be_sent_to_the_loop() -> None:
+    class Scheduler(TornadoScheduler):
+        @run_in_ioloop
+        def look_around(self, word: str) -> None:
+            said.set_result((IOLoop.current(), word))
+
+    async def main() -> None:
+        nonlocal said
+        said = asyncio.get_running_loop().create_future()
+        async with Scheduler() as scheduler:
+            thread = Thread(target=scheduler.look_around, args=["word"])
+            thread.start()
+            assert await asyncio.wait_for(said, 30) == (IOLoop.current(), "word")
+            thread.join()
+
+    said: Any = None
+    asyncio.run(main())

@@ -1,0 +1,109 @@
+"""What TwistedScheduler does beyond SchedulerContract."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.schedulers.twisted import TwistedScheduler, run_in_reactor
+
+
+class Reactor(Clock):
+    """A reactor whose clock the test moves."""
+
+    running = True
+
+    def callFromThread(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        self.callLater(0, func, *args, **kwargs)
+
+
+@pytest.fixture
+def reactor() -> Reactor:
+    return Reactor()
+
+
+@pytest.fixture
+def scheduler(reactor: Reactor) -> TwistedScheduler:
+    scheduler = TwistedScheduler(reactor=reactor, executors={"default": DebugExecutor()})
+    scheduler.start()
+    reactor.advance(0)
+    return scheduler
+
+
+def test_there_is_one_timer_however_often_the_loop_is_woken(
+    scheduler: TwistedScheduler, reactor: Reactor
+) -> None:
+    for _ in range(10):
+        scheduler.wakeup()
+        reactor.advance(0)
+
+    assert reactor.getDelayedCalls() == [scheduler._delayedcall]
+
+
+def test_the_loop_looks_again_after_a_minute_at_the_latest(
+    scheduler: TwistedScheduler, reactor: Reactor
+) -> None:
+    assert scheduler._delayedcall.getTime() == reactor.seconds() + 60
+    in_an_hour = scheduler._now() + timedelta(hours=1)
+    scheduler.add_job(print, "date", run_date=in_an_hour)
+    reactor.advance(60)
+    assert scheduler._delayedcall.getTime() == reactor.seconds() + 60
+
+
+def test_nothing_is_left_in_the_reactor_after_a_shutdown(
+    scheduler: TwistedScheduler, reactor: Reactor
+) -> None:
+    fired: list[object] = []
+    scheduler.shutdown().addCallback(fired.append)
+    assert fired == [None]
+    assert reactor.getDelayedCalls() == []
+
+
+def test_a_pass_that_fails_is_tried_again(
+    scheduler: TwistedScheduler, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise LookupError("as is to be expected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "_process_jobs", fail)
+        scheduler.wakeup()
+        reactor.advance(0)
+        retry = scheduler.jobstore_retry_interval
+        assert scheduler._delayedcall.getTime() == reactor.seconds() + retry
+
+    said: list[str] = []
+    scheduler.add_job(said.append, args=["goes on"])
+    reactor.advance(retry)
+    assert said == ["goes on"]
+
+
+def test_methods_of_a_subclass_may_be_sent_to_the_reactor(reactor: Reactor) -> None:
+    class Scheduler(TwistedScheduler):
+        @run_in_reactor
+        def look_around(self, word: str) -> None:
+            said.append(word)
+
+    said: list[str] = []
+    Scheduler(reactor=reactor).look_around("word")
+    assert said == []
+    reactor.advance(0)
+    assert said == ["word"]
+
+
+def test_building_one_installs_no_reactor() -> None:
+    code = (
+        "import sys\n"
+        "from apscheduler.schedulers.twisted import TwistedScheduler\n"
+        "TwistedScheduler()\n"
+        "print('twisted.internet.reactor' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
