@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from threading import Event
+from queue import SimpleQueue
 from typing import Any
 
 from django.conf import settings
@@ -17,15 +17,16 @@ class Command(BaseCommand):
     help = "Run the scheduled jobs."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = Event()
+        # A signal may come between any two steps of this thread: put() bears that.
+        signals: SimpleQueue[int] = SimpleQueue()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda number, frame: signals.put(number))
 
         scheduler = BackgroundScheduler(timezone=settings.TIME_ZONE)
         scheduler.add_job(clear_sessions, "interval", seconds=1)
         scheduler.start()
         self.stdout.write("Running jobs; press Ctrl+C to stop")
         self.stdout.flush()
-        stop.wait()
+        signals.get()
         scheduler.shutdown()
         self.stdout.write("Stopped")
