@@ -1,0 +1,426 @@
+"""Whatever is done to jobs, in whatever order, the scheduler does as a small model of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+import apscheduler
+from apscheduler.events import (
+    EVENT_JOB_ADDED,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
+    EVENT_JOB_MODIFIED,
+    EVENT_JOB_REMOVED,
+    EVENT_JOB_SUBMITTED,
+)
+from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
+from apscheduler.testing import ManualScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from tests.faults.faulty import BytesStore, Faults, FaultyStore, InjectedError
+from tests.recorder import Recorder
+
+# The clock stands at half seconds while the program acts, and jobs run at whole ones.
+BEGIN = datetime(2030, 3, 1, 8, 0, 0, 500_000, tzinfo=timezone.utc)
+SECOND = timedelta(seconds=1)
+RETRY = 10  # seconds, the scheduler's default
+
+
+# --- the model ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A grid of instants, so many seconds apart, from a start on; 0 for the start alone."""
+
+    kind: str
+    start: datetime
+    seconds: int
+
+    def next_after(self, instant: datetime) -> datetime | None:
+        if not self.seconds:
+            return None
+        if instant < self.start:
+            return self.start
+        return self.start + ((instant - self.start) // self.step + 1) * self.step
+
+    def first_from(self, now: datetime) -> datetime:
+        """Unlike all others, a single instant may lie in the past."""
+        return self.start if not self.seconds else self.next_after(now) or self.start
+
+    @property
+    def step(self) -> timedelta:
+        return self.seconds * SECOND
+
+    def as_trigger(self) -> BaseTrigger:
+        if self.kind == "date":
+            return DateTrigger(self.start)
+        if self.kind == "cron":
+            return CronTrigger(minute=f"*/{self.seconds // 60}", timezone="UTC")
+        return IntervalTrigger(seconds=self.seconds, start_date=self.start)
+
+
+@dataclass
+class ModelJob:
+    schedule: Schedule
+    coalesce: bool
+    grace: int | None
+    next: datetime | None
+
+    def look(self, now: datetime) -> list[tuple[datetime, bool]]:
+        """Return the run times to start now, each with whether it is run (or else missed)."""
+        due: list[datetime] = []
+        while self.next is not None and self.next <= now:
+            due.append(self.next)
+            self.next = self.schedule.next_after(self.next)
+
+        times = due[-1:] if self.coalesce else due
+        return [(time, self.grace is None or now - time <= self.grace * SECOND) for time in times]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_log_of_thousands_of_faults() -> Iterator[None]:
+    logging.disable(logging.ERROR)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+# --- what is drawn ------------------------------------------------------------------------------
+
+ids = st.sampled_from("abcd")
+hour_begin = BEGIN.replace(minute=0, second=0, microsecond=0)
+schedules = st.one_of(
+    st.builds(
+        lambda offset: Schedule("date", BEGIN + 0.5 * SECOND + offset * SECOND, 0),
+        st.integers(-100, 1000),
+    ),
+    st.builds(
+        lambda offset, seconds: Schedule("interval", BEGIN + (offset + 0.5) * SECOND, seconds),
+        st.integers(-100, 300),
+        st.sampled_from([7, 30, 100]),
+    ),
+    st.builds(
+        lambda minutes: Schedule("cron", hour_begin, 60 * minutes), st.sampled_from([1, 2, 5, 20])
+    ),
+)
+durations = st.integers(0, 300)
+seeds = st.integers(0, 9999)
+
+_notes: dict[int, list[tuple[str, datetime]]] = {}
+_numbers = count()
+
+
+def note(number: int) -> None:
+    """The job: note its run."""
+    scheduler: Any = apscheduler.current_scheduler.get()
+    run_time = apscheduler.current_run_time.get()
+    assert run_time <= scheduler.now, "a run came before its time"
+    _notes[number].append((apscheduler.current_job.get().id, run_time))
+
+
+# --- the machine --------------------------------------------------------------------------------
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Does the same to the scheduler and to the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = next(_numbers)
+        self.runs = _notes[self.number] = []
+        self.store = FaultyStore(BytesStore(), Faults(0))
+        self.recorders: list[Recorder] = []
+        self.start_at(BEGIN)
+
+        # The model
+        self.now = BEGIN
+        self.jobs: dict[str, ModelJob] = {}
+        self.expected: dict[int, Counter[tuple[str, datetime]]] = {
+            EVENT_JOB_EXECUTED: Counter(),
+            EVENT_JOB_MISSED: Counter(),
+        }
+        self.told: Counter[int] = Counter()
+
+    def start_at(self, now: datetime) -> None:
+        self.scheduler = ManualScheduler(now=now)
+        self.scheduler.add_jobstore(self.store)
+        self.recorders.append(Recorder(self.scheduler))
+        self.scheduler.start()
+
+    def teardown(self) -> None:
+        del _notes[self.number]
+
+    # What happens in the model
+
+    def look(self) -> None:
+        for job_id, job in list(self.jobs.items()):
+            if job.next is None:
+                continue  # paused
+            for run_time, is_run in job.look(self.now):
+                code = EVENT_JOB_EXECUTED if is_run else EVENT_JOB_MISSED
+                self.expected[code][job_id, run_time] += 1
+            if job.next is None:
+                del self.jobs[job_id]
+                self.told[EVENT_JOB_REMOVED] += 1
+
+    def pass_time(self, seconds: int) -> None:
+        end = self.now + seconds * SECOND
+        self.look()
+        while (stop := min(self.waiting_times(), default=None)) is not None and stop <= end:
+            self.now = stop
+            self.look()
+        self.now = end
+
+    def waiting_times(self) -> list[datetime]:
+        return [job.next for job in self.jobs.values() if job.next is not None]
+
+    # What is done to both
+
+    @rule(seconds=durations)
+    def advance(self, seconds: int) -> None:
+        self.scheduler.advance(seconds)
+        self.pass_time(seconds)
+
+    @rule(
+        job_id=ids,
+        schedule=schedules,
+        coalesce=st.booleans(),
+        grace=st.sampled_from([None, 1, 30]),
+        replace_existing=st.booleans(),
+        is_paused=st.booleans(),
+    )
+    def add(
+        self,
+        job_id: str,
+        schedule: Schedule,
+        coalesce: bool,
+        grace: int | None,
+        replace_existing: bool,
+        is_paused: bool,
+    ) -> None:
+        old = self.jobs.get(job_id)
+        first = None if is_paused else schedule.first_from(self.now)
+        new = self.create(schedule, coalesce, grace, first)
+        if old is not None and not is_paused and old.schedule == schedule:
+            new.next = old.next  # it goes on where it was
+
+        def add() -> None:
+            self.scheduler.add_job(
+                note,
+                schedule.as_trigger(),
+                [self.number],
+                id=job_id,
+                coalesce=new.coalesce,
+                misfire_grace_time=new.grace,
+                replace_existing=replace_existing,
+                **({"next_run_time": None} if is_paused else {}),
+            )
+
+        if old is not None and not replace_existing:
+            with pytest.raises(ConflictingIdError):
+                add()
+        else:
+            self.change(job_id, add, new, EVENT_JOB_ADDED)
+
+    def create(
+        self, schedule: Schedule, coalesce: bool, grace: int | None, first: datetime | None
+    ) -> ModelJob:
+        return ModelJob(schedule, coalesce, grace, first)
+
+    @rule(job_id=ids)
+    def remove(self, job_id: str) -> None:
+        self.change(job_id, lambda: self.scheduler.remove_job(job_id), None, EVENT_JOB_REMOVED)
+
+    @rule(job_id=ids)
+    def pause(self, job_id: str) -> None:
+        self.change(job_id, lambda: self.scheduler.pause_job(job_id), self.changed(job_id, None))
+
+    @rule(job_id=ids)
+    def resume(self, job_id: str) -> None:
+        job = self.jobs.get(job_id)
+        first = job and job.schedule.first_from(self.now)
+        self.change(job_id, lambda: self.scheduler.resume_job(job_id), self.changed(job_id, first))
+
+    @rule(job_id=ids, seconds=durations)
+    def modify(self, job_id: str, seconds: int) -> None:
+        run_time = self.now + (seconds + 0.5) * SECOND
+        self.change(
+            job_id,
+            lambda: self.scheduler.modify_job(job_id, next_run_time=run_time),
+            self.changed(job_id, run_time),
+        )
+
+    @rule(job_id=ids, schedule=schedules)
+    def reschedule(self, job_id: str, schedule: Schedule) -> None:
+        first = schedule.first_from(self.now)
+        self.change(
+            job_id,
+            lambda: self.scheduler.reschedule_job(job_id, trigger=schedule.as_trigger()),
+            self.changed(job_id, first, schedule=schedule),
+        )
+
+    def changed(
+        self, job_id: str, next_run_time: datetime | None, **changes: Any
+    ) -> ModelJob | None:
+        job = self.jobs.get(job_id)
+        return job and replace(job, next=next_run_time, **changes)
+
+    def change(
+        self,
+        job_id: str,
+        action: Callable[[], object],
+        new: ModelJob | None,
+        code: int = EVENT_JOB_MODIFIED,
+    ) -> None:
+        """Change one job; ``new`` is what it is afterwards, None if it is removed."""
+        if job_id not in self.jobs and code != EVENT_JOB_ADDED:
+            with pytest.raises(JobLookupError):
+                action()
+            return
+
+        action()
+        self.told[code] += 1
+        self.set_job(job_id, new)
+
+    def set_job(self, job_id: str, job: ModelJob | None) -> None:
+        if job is None:
+            self.jobs.pop(job_id, None)
+        else:
+            self.jobs[job_id] = job
+
+    @rule(seconds=durations)
+    def restart(self, seconds: int) -> None:
+        """Nothing runs while the scheduler is down; then all that came due does."""
+        self.scheduler.shutdown()
+        self.now += seconds * SECOND
+        self.start_at(self.now)
+        self.advance(0)
+
+    # What always holds
+
+    @invariant()
+    def the_jobs_are_those_of_the_model(self) -> None:
+        actual = {job.id: job.next_run_time for job in self.scheduler.get_jobs()}
+        assert actual == {job_id: job.next for job_id, job in self.jobs.items()}
+
+    @invariant()
+    def each_run_of_the_model_happened_once_and_no_other(self) -> None:
+        assert Counter(self.runs) == self.expected[EVENT_JOB_EXECUTED]
+
+    @invariant()
+    def events_match_runs(self) -> None:
+        events = [event for recorder in self.recorders for event in recorder.events]
+        for code, runs in self.expected.items():
+            assert (
+                Counter(
+                    (event.job_id, event.scheduled_run_time)
+                    for event in events
+                    if event.code == code
+                )
+                == runs
+            )
+
+        submitted = Counter(
+            (event.job_id, run_time)
+            for event in events
+            if event.code == EVENT_JOB_SUBMITTED
+            for run_time in event.scheduled_run_times
+        )
+        assert submitted == sum(self.expected.values(), Counter())
+
+    @invariant()
+    def events_match_changes(self) -> None:
+        codes = Counter(event.code for recorder in self.recorders for event in recorder.events)
+        for code in (EVENT_JOB_ADDED, EVENT_JOB_MODIFIED, EVENT_JOB_REMOVED):
+            assert codes[code] == self.told[code]
+
+
+class FaultyStoreMachine(SchedulerMachine):
+    """
+    The same, while the job store fails now and then.
+
+    What is asked of a store that fails raises its error, and either has happened or has not. Runs
+    are late, but none is lost: all jobs are to make up for each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seed: int | None = None  # how the next change fails; None if it does not
+
+    def create(
+        self, schedule: Schedule, coalesce: bool, grace: int | None, first: datetime | None
+    ) -> ModelJob:
+        return ModelJob(schedule, False, None, first)
+
+    @rule(seconds=durations, probability=st.sampled_from([0.2, 0.6, 1.0]), seed=seeds)
+    def advance_amid_failures(self, seconds: int, probability: float, seed: int) -> None:
+        with self.failing(probability, seed):
+            self.scheduler.advance(seconds)
+        self.scheduler.advance(RETRY)
+        self.pass_time(seconds + RETRY)
+
+    @rule(seed=seeds)
+    def let_the_next_change_fail(self, seed: int) -> None:
+        self.seed = seed
+
+    def change(
+        self,
+        job_id: str,
+        action: Callable[[], object],
+        new: ModelJob | None,
+        code: int = EVENT_JOB_MODIFIED,
+    ) -> None:
+        seed, self.seed = self.seed, None
+        if seed is None:
+            super().change(job_id, action, new, code)
+            return
+
+        try:
+            with self.failing(0.6, seed):
+                super().change(job_id, action, new, code)
+        except InjectedError:
+            # The program cannot know what has happened, but it can look.
+            if self.is_in_store(job_id, new):
+                self.set_job(job_id, new)
+            else:
+                assert self.is_in_store(job_id, self.jobs.get(job_id))
+
+    @contextmanager
+    def failing(self, probability: float, seed: int) -> Iterator[None]:
+        self.store.faults = Faults(probability, seed)
+        try:
+            yield
+        finally:
+            self.store.faults = Faults(0)
+
+    def is_in_store(self, job_id: str, job: ModelJob | None) -> bool:
+        actual = self.scheduler.get_job(job_id)
+        if actual is None or job is None:
+            return actual is job
+        is_same = actual.trigger.is_same_schedule(job.schedule.as_trigger())
+        return is_same and actual.next_run_time == job.next
+
+
+# The same examples each time; raise their number to look for more.
+LIMITS = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)
+
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = LIMITS
+
+TestSchedulerWithFaultyStore = FaultyStoreMachine.TestCase
+TestSchedulerWithFaultyStore.settings = LIMITS
