@@ -21,7 +21,12 @@ class BlockingScheduler(BaseScheduler):
         """Start the scheduler, and return when it has been shut down; see the base class."""
         self._prepare_loop()
         super().start(*args, **kwargs)
-        self._main_loop()
+        try:
+            self._main_loop()
+        except BaseException:
+            # Ctrl+C can strike inside the event, whose lock is then held for ever.
+            self._event = self._create_event()
+            raise
 
     def _prepare_loop(self) -> None:
         if self.state == STATE_STOPPED:
@@ -35,8 +40,9 @@ class BlockingScheduler(BaseScheduler):
         self._event = None
 
     def shutdown(self, wait: bool | float = True) -> None:
+        event = self._event
         super().shutdown(wait)
-        self._event.set()
+        event.set()
 
     def _main_loop(self) -> None:
         """Look for due jobs until the scheduler has been shut down."""

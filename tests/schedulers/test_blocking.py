@@ -136,6 +136,19 @@ def test_the_loop_looks_at_least_once_a_minute(scheduler: BlockingScheduler) -> 
     assert waits == [0, 60, 60]
 
 
+def test_ctrl_c_may_strike_while_the_loop_holds_the_lock_of_its_event() -> None:
+    class Interrupted(BlockingScheduler):
+        def _main_loop(self) -> None:
+            self._event._cond.acquire()  # as Event.clear() does
+            raise KeyboardInterrupt
+
+    scheduler = Interrupted(timezone=timezone.utc)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.start()
+    scheduler.shutdown()
+    assert not scheduler.running
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process")
 def test_ctrl_c_raises_keyboard_interrupt_from_start() -> None:
     program = (
