@@ -117,8 +117,9 @@ class EventLoopScheduler(BaseScheduler):
             self._shutting_down = True
 
     def shutdown(self, wait: bool | float = True) -> Any:
-        super().shutdown(wait)
+        self._enter_shutdown()
         self._on_loop(self._stop_timer)
+        self._stop(wait)
 
     def _on_loop(self, func: Callable[..., object], *args: Any) -> None:
         """Call a function on the loop: at once if this is its thread."""

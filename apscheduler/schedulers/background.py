@@ -54,8 +54,10 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         self._thread = None
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        thread = self._thread
         super().shutdown(*args, **kwargs)
-        thread, self._thread = self._thread, None
+        if self._thread is thread:  # no listener has started the scheduler anew
+            self._thread = None
         if thread is not None and thread is not current_thread():
             thread.join()
 

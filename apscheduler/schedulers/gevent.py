@@ -45,8 +45,10 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         call_in_hub(self._hub or gevent.get_hub(), self._shutdown, wait)
 
     def _shutdown(self, wait: bool | float) -> None:
+        greenlet = self._greenlet
         super().shutdown(wait)
-        greenlet, self._greenlet = self._greenlet, None
+        if self._greenlet is greenlet:  # no listener has started the scheduler anew
+            self._greenlet = None
         if greenlet is not None and greenlet is not gevent.getcurrent():
             greenlet.join()
 

@@ -50,8 +50,10 @@ class QtScheduler(WithBlock, EventLoopScheduler):
         super().start(paused)
 
     def shutdown(self, wait: bool | float = True) -> None:
+        relay = self._relay
         super().shutdown(wait)
-        relay, self._relay = self._relay, None
+        if self._relay is relay:  # no listener has started the scheduler anew
+            self._relay = None
         relay.deleteLater()  # in the thread that it lives in, as Qt demands
 
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
@@ -62,7 +64,8 @@ class QtScheduler(WithBlock, EventLoopScheduler):
         relay.call_soon(partial(func, *args))
 
     def _call_later(self, seconds: float, func: Callable[[], object]) -> Any:
-        return self._relay.call_later(seconds, func)
+        relay = self._relay  # None if another thread has shut the scheduler down meanwhile
+        return None if relay is None else relay.call_later(seconds, func)
 
     def _cancel(self, timer: Any) -> None:
         timer.stop()

@@ -44,7 +44,7 @@ class SchedulerContract:
     ``unsupported``; the tests of it are skipped.
     """
 
-    #: of "overlap" (runs that go on beside each other and beside the scheduler)
+    #: of "overlap" (runs go on beside each other and beside the scheduler) and "start returns"
     unsupported: frozenset[str] = frozenset()
 
     def create_scheduler(self, **options: Any) -> BaseScheduler:
@@ -132,11 +132,13 @@ class SchedulerContract:
         self.threads.append(Thread(target=action))
         self.threads[-1].start()
 
+    def needs(self, ability: str) -> None:
+        if ability in self.unsupported:
+            pytest.skip(f"{type(self.scheduler).__name__} does not support {ability!r}")
+
     def start_long_job(self) -> None:
         """Have a job run until ``is_over`` is set."""
-        if "overlap" in self.unsupported:
-            pytest.skip(f"{type(self.scheduler).__name__} does not support overlap")
-
+        self.needs("overlap")
         job = self.long_job(lambda: self.is_over)
         self.scheduler.add_job(
             job, "interval", hours=1, id="long", next_run_time=self.now(self.scheduler)
@@ -398,6 +400,20 @@ class SchedulerContract:
             self.wait_for("JOB_EXECUTED", number + 1)
             self.finish(self.call(self.scheduler.shutdown))
             self.wait_for("SCHEDULER_SHUTDOWN", number + 1)
+
+    def test_a_listener_starts_it_anew(self) -> None:
+        self.needs("start returns")
+
+        def start_once(event: Any) -> None:
+            if self.names.count("SCHEDULER_SHUTDOWN") == 1:
+                self.scheduler.start()
+
+        self.scheduler.add_listener(start_once, events.EVENT_SCHEDULER_SHUTDOWN)
+        self.start(self.scheduler)
+        self.finish(self.call(self.scheduler.shutdown))
+        self.wait_for("SCHEDULER_START", 2)
+        self.add(self.said.append, "ran")
+        self.wait_until_said("ran")
 
     # --- many jobs -----------------------------------------------------------------------------
 

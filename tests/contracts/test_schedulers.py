@@ -32,6 +32,8 @@ class TestBackgroundScheduler(SchedulerContract):
 
 
 class TestBlockingScheduler(SchedulerContract):
+    unsupported = frozenset({"start returns"})
+
     def create_scheduler(self, **options: Any) -> BaseScheduler:
         return BlockingScheduler(**options)
 
