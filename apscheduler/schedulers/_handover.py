@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,9 @@ class Handover:
         self._outcome_lock = scheduler._create_lock()
         self._early_outcomes: dict[tuple[str | None, str], list[SchedulerEvent]] = {}
 
-    def hand_over(self, backlog: Backlog) -> None:
-        """Hand over the runs that are ready."""
-        while True:
+    def hand_over(self, backlog: Backlog, limit: int = sys.maxsize) -> None:
+        """Hand over the runs that are ready: those of so many jobs at the most."""
+        for _ in range(limit):
             with self._submission_lock:
                 if not backlog.ready:
                     return

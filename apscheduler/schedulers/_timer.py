@@ -11,6 +11,9 @@ from typing import Any
 from . import SchedulerNotRunningError
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
 
+# After the runs of so many jobs, the loop has its turn before more are handed over.
+RUNS_AT_ONCE = 50
+
 
 class EventLoopScheduler(BaseScheduler):
     """
@@ -77,15 +80,29 @@ class EventLoopScheduler(BaseScheduler):
                 self._handover.drop(self._backlog)
 
     def _hand_over_ready_runs(self) -> None:
-        if get_ident() != self._pass_thread:  # executors and listeners expect the loop's thread
+        if get_ident() == self._pass_thread:
+            return  # executors and listeners expect the thread of the loop
+
+        if self.state == STATE_STOPPED:
             super()._hand_over_ready_runs()
+            return
+
+        self._handover.hand_over(self._backlog, RUNS_AT_ONCE)
+        if self._backlog.ready:
+            self._call_soon(self._hand_over_more)
+
+    def _hand_over_more(self) -> None:
+        """Go on with handing over, after the loop has had a turn."""
+        self._hand_over_ready_runs()
+        if not self._backlog.ready:
+            self._tick()  # jobs that are due again were passed over while they waited here
 
     def _end_pass(self, wait_seconds: float | None) -> None:
         """Hand over what a pass beside the loop has moved on."""
         self._pass_is_on = False
         then, self._after_pass = self._after_pass, None
         try:
-            super()._hand_over_ready_runs()
+            self._hand_over_ready_runs()
         finally:
             if self._backlog.stuck:
                 retry = self.jobstore_retry_interval

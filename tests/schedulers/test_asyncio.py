@@ -17,6 +17,7 @@ from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MISSED,
+    EVENT_JOB_SUBMITTED,
     EVENT_SCHEDULER_SHUTDOWN,
 )
 from apscheduler.executors.base import BaseExecutor
@@ -446,6 +447,21 @@ class TestJobs:
             return running
 
         assert asyncio.run(main()) == 50
+
+    def test_the_loop_has_its_turn_while_many_jobs_that_are_due_together_start(self) -> None:
+        async def main() -> list[int]:
+            turns = 0
+            submitted_at: list[int] = []
+            scheduler = AsyncIOScheduler()
+            scheduler.add_listener(lambda _: submitted_at.append(turns), EVENT_JOB_SUBMITTED)
+            scheduler.add_jobs([{"func": asyncio.sleep, "args": [0]}] * 200)
+            async with scheduler:
+                while len(submitted_at) < 200:
+                    turns += 1
+                    await asyncio.sleep(0)
+            return submitted_at
+
+        assert len(set(asyncio.run(main()))) == 4  # 50 at a time
 
     def test_a_job_does_not_inherit_the_context_of_whoever_adds_one(self) -> None:
         user = contextvars.ContextVar("user", default="nobody")
