@@ -95,6 +95,13 @@ class Backlog:
         """The jobs whose last runs have not been handed over yet."""
         return {advance.key for advance in list(self.ready)} | self.stuck.keys()
 
+    def take_all(self) -> list[Advance]:
+        """Take out all that wait to be handed over."""
+        advances = [*self.ready, *self.stuck.values()]
+        self.ready.clear()
+        self.stuck.clear()
+        return advances
+
     def earliest_retry(self) -> datetime | None:
         return min((a.retry_at for a in self.stuck.values() if a.retry_at), default=None)
 

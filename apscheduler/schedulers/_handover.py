@@ -87,7 +87,7 @@ class Handover:
 
     def drop(self, backlog: Backlog) -> None:
         """Let listeners know of the runs that no executor has taken, as the scheduler stops."""
-        for advance in [*backlog.ready, *backlog.stuck.values()]:
+        for advance in backlog.take_all():
             for run_time in advance.run_times:
                 self._scheduler._logger.error(
                     'The run of job "%s" that was due at %s was never handed to its executor',

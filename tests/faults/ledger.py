@@ -57,6 +57,11 @@ class Ledger:
         return len(self._counts)
 
     @property
+    def runs(self) -> int:
+        """How many runs have happened."""
+        return sum(self._counts) + len(self.unexpected)
+
+    @property
     def lost(self) -> list[Run]:
         """The runs that have not happened."""
         return [run for run, position in self._position.items() if not self._counts[position]]
