@@ -41,6 +41,12 @@ class LoopExecutor(BaseExecutor):
         self._pending_futures = set()
         self._cancellable = set()
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._pending_futures = set()
+        self._cancellable = set()
+        self._changed = Condition()  # the old one may be held for ever
+
     @abstractmethod
     def _runs_elsewhere(self) -> bool:
         """Tell whether the loop runs, and in another thread: one may wait for it here."""

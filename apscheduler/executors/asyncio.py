@@ -55,6 +55,10 @@ class AsyncIOExecutor(LoopExecutor):
         if self._pool is not None and self._pool._shutdown:  # the scheduler is started anew
             self._pool = self._make_pool()
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._pool = self._make_pool()
+
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         arguments = job, job._jobstore_alias, run_times, self._logger.name
         on_loop = self._is_coroutine_function(job.func)

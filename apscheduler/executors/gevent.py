@@ -54,6 +54,10 @@ class GeventExecutor(BaseExecutor):
         if failure is not None:
             self._fail(job, run_times, failure)
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._greenlets = set()
+
     def shutdown(self, wait: bool | float = True) -> None:
         """
         Wait for the greenlets of running jobs, but for one that calls this.

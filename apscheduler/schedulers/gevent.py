@@ -52,6 +52,10 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         if greenlet is not None and greenlet is not gevent.getcurrent():
             greenlet.join()
 
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._greenlet = self._hub = None
+
     def _create_event(self) -> Any:
         return Event()
 

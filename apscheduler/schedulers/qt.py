@@ -56,6 +56,10 @@ class QtScheduler(WithBlock, EventLoopScheduler):
             self._relay = None
         relay.deleteLater()  # in the thread that it lives in, as Qt demands
 
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._relay = None
+
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
         relay = self._relay
         if relay is None:

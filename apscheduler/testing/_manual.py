@@ -11,13 +11,13 @@ from ..executors.base import BaseExecutor, Runs, complete
 from ..job import Job
 from ..schedulers import SchedulerNotRunningError
 from ..schedulers._dispatch import earliest
-from ..schedulers.base import BaseScheduler
+from ..schedulers._with import WithBlock
 from ..triggers.base import BaseTrigger
 
 __all__ = ("ManualScheduler",)
 
 
-class ManualScheduler(BaseScheduler):
+class ManualScheduler(WithBlock):
     """
     A scheduler with a clock of its own, which stands still until :meth:`advance` moves it.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -482,6 +485,40 @@ class TestJobs:
 
         asyncio.run(main())
         assert seen == ["the program"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_in_a_forked_child_it_is_stopped_and_can_be_started_anew() -> None:
+    program = """
+import asyncio, logging, os
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+async def run(scheduler):
+    ran = asyncio.Event()
+    scheduler.add_job(lambda: asyncio.get_running_loop(), "interval", hours=1)
+    async with scheduler:
+        scheduler.add_listener(lambda event: ran.set())
+        scheduler.add_job(asyncio.sleep, args=[0])
+        await asyncio.wait_for(ran.wait(), 30)
+
+async def main(scheduler):
+    scheduler.start()
+    return os.fork()
+
+scheduler = AsyncIOScheduler(executors={"default": {"type": "asyncio", "max_workers": 1}})
+child = asyncio.run(main(scheduler))
+if child:
+    assert scheduler.running
+    scheduler.shutdown()
+    assert os.waitpid(child, 0)[1] == 0
+    print("done")
+else:
+    assert not scheduler.running
+    asyncio.run(run(scheduler))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+    assert done.stderr.count("forked") == 1
 
 
 def test_methods_of_a_subclass_may_be_sent_to_the_loop() -> None:
