@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 IDS_PER_QUERY = 10_000
 
 _DUPLICATE_KEY = 11000  # MongoDB's number for it
+_SELECTION_TIMEOUT = "serverSelectionTimeoutMS"
 
 
 class MongoDBJobStore(PersistentJobStore):
@@ -67,13 +68,17 @@ class MongoDBJobStore(PersistentJobStore):
 
         self._names = database, collection
         # None: the client is not ours to make or to close.
-        self._connect_args = {"w": 1, **connect_args} if client is None else None
+        self._connect_args = connect_args if client is None else None
         self._connected_in: int | None = None  # id of the process
         self._use(self._connect() if client is None else maybe_ref(client))
 
     def _connect(self) -> MongoClient[Document]:
         self._connected_in = os.getpid()
-        return MongoClient(**(self._connect_args or {}))
+        arguments = dict(self._connect_args or {})
+        # While MongoDB is down, pymongo's own 30 seconds would hold up the jobs of other stores.
+        if _SELECTION_TIMEOUT.lower() not in str(arguments.get("host")).lower():
+            arguments.setdefault(_SELECTION_TIMEOUT, 5000)
+        return MongoClient(**arguments)
 
     def _use(self, client: MongoClient[Document]) -> None:
         database, collection = self._names

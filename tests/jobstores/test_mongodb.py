@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient, monitoring
+
+from apscheduler.jobstores.base import ConflictingIdError
+from apscheduler.jobstores.mongodb import MongoDBJobStore
+from apscheduler.testing import ManualScheduler
+from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs
+from tests.servers import MongoDB
+
+
+class Commands(monitoring.CommandListener):
+    """Takes note of what is sent to the server."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def started(self, event: Any) -> None:
+        self.sent.append(event.command)
+
+    def succeeded(self, event: Any) -> None: ...
+
+    def failed(self, event: Any) -> None: ...
+
+
+@pytest.fixture
+def place(mongodb: MongoDB) -> dict[str, Any]:
+    return mongodb.fresh()
+
+
+@pytest.fixture
+def commands() -> Commands:
+    return Commands()
+
+
+@pytest.fixture
+def store(place: dict[str, Any], commands: Commands) -> MongoDBJobStore:
+    return MongoDBJobStore(event_listeners=[commands], **place)
+
+
+@pytest.fixture
+def scheduler(store: MongoDBJobStore) -> Iterator[ManualScheduler]:
+    with running(store) as scheduler:
+        yield scheduler
+
+
+def test_the_layout_is_that_of_3_x(
+    place: dict[str, Any], store: MongoDBJobStore, scheduler: ManualScheduler
+) -> None:
+    scheduler.add_job(record, "date", run_date=NOW + HOUR, id="job")
+    scheduler.add_job(record, "interval", hours=1, id="paused", next_run_time=None)
+
+    assert (store.collection.database.name, store.collection.name) == (place["database"], "jobs")
+    documents = {document.pop("_id"): document for document in store.collection.find()}
+    assert {id: set(found) for id, found in documents.items()} == {
+        "job": {"next_run_time", "job_state"},
+        "paused": {"next_run_time", "job_state"},
+    }
+    assert documents["job"]["next_run_time"] == (NOW + HOUR).timestamp()
+    assert documents["paused"]["next_run_time"] is None
+
+
+def test_a_pass_over_two_thousand_due_jobs_takes_a_handful_of_commands(
+    scheduler: ManualScheduler, commands: Commands
+) -> None:
+    many_due_jobs(scheduler, 2000)
+    scheduler._clock += HOUR
+    commands.sent.clear()
+    scheduler.run_due()
+    assert len(runs) == 2000
+    assert 3 <= len([c for c in commands.sent if "getMore" not in c]) <= 6
+
+
+def test_a_hundred_thousand_jobs_are_searched_by_the_index(
+    store: MongoDBJobStore, scheduler: ManualScheduler, commands: Commands
+) -> None:
+    store.collection.insert_many(
+        {"_id": f"row {i}", "next_run_time": 4e9 + i, "job_state": b"unread"}
+        for i in range(100_000)
+    )
+    scheduler.add_job(record, "date", ["due"], run_date=NOW, id="due")
+    scheduler.add_job(record, "interval", hours=1, id="next")
+
+    commands.sent.clear()
+    assert [job.id for job in store.get_due_jobs(NOW)] == ["due"]
+    assert store.get_next_run_time() == NOW
+    assert store.get_next_run_time_after(NOW) == NOW + HOUR
+    finds = [dict(command) for command in commands.sent]
+    assert len(finds) == 3
+    for find in finds:
+        query = {name: find[name] for name in ("find", "filter", "sort", "limit") if name in find}
+        told = store.collection.database.command({"explain": query, "verbosity": "executionStats"})
+        assert told["executionStats"]["totalDocsExamined"] == 1
+
+
+def test_of_many_jobs_only_ours_are_taken_back_when_an_id_is_taken(
+    store: MongoDBJobStore, scheduler: ManualScheduler
+) -> None:
+    for name in ("a", "m"):
+        scheduler.add_job(record, "interval", hours=1, id=name, name="first")
+    with pytest.raises(ConflictingIdError):
+        scheduler.add_jobs(
+            [{"func": record, "trigger": "interval", "hours": 1, "id": id} for id in "bmc"]
+        )
+    assert sorted(job.id for job in scheduler.get_jobs()) == ["a", "m"]
+
+
+def test_damaged_documents_are_kept_and_do_not_disturb(
+    store: MongoDBJobStore, scheduler: ManualScheduler
+) -> None:
+    scheduler.add_job(record, "date", ["good"], run_date=NOW, id="good")
+    early = NOW.timestamp() - 1
+    damaged = [
+        {"_id": "garbage", "next_run_time": early, "job_state": b"garbage"},
+        {"_id": "without a state", "next_run_time": early},
+    ]
+    store.collection.insert_many(damaged)
+
+    assert store.get_next_run_time() == NOW
+    scheduler.run_due()
+    assert runs == ["good"]
+    assert store.get_next_run_time() is None
+    assert {id for id, _ in store.get_unrestorable_jobs()} == {"garbage", "without a state"}
+    assert sorted(store.collection.find(), key=lambda found: str(found["_id"])) == damaged
+
+
+def test_a_client_that_is_given_stays_open_and_one_that_was_made_is_closed(
+    place: dict[str, Any],
+) -> None:
+    client: MongoClient[Any] = MongoClient(place["host"])
+    given = MongoDBJobStore(client=client, database=place["database"])
+    assert given.connection is given.client is client
+    with running(given) as scheduler:
+        scheduler.add_job(record, "interval", hours=1)
+    assert client.admin.command("ping")["ok"]
+    client.close()
+
+    own = MongoDBJobStore(**place)
+    with running(own):
+        made = own.client
+    with pytest.raises(Exception, match="after close"):
+        made.admin.command("ping")
+
+
+def test_names_must_not_be_empty() -> None:
+    with pytest.raises(ValueError, match="collection"):
+        MongoDBJobStore(collection="")

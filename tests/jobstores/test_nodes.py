@@ -1,0 +1,230 @@
+"""ZooKeeper and etcd: their nodes, and the run times that the stores keep in memory."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apscheduler.jobstores.etcd import EtcdJobStore
+from apscheduler.jobstores.zookeeper import ZooKeeperJobStore
+from apscheduler.testing import ManualScheduler
+from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs
+from tests.servers import Etcd, ZooKeeper
+
+
+class Nodes:
+    """Reads and writes nodes beside the store, with a client of its own."""
+
+    def __init__(self, place: dict[str, Any], client: Any) -> None:
+        self.path = place["path"]
+        self.client = client
+
+    def read(self) -> dict[str, bytes]:
+        if hasattr(self.client, "get_children"):
+            names = self.client.get_children(self.path)
+            return {name: self.client.get(f"{self.path}/{name}")[0] for name in names}
+
+        start = len(self.path) + 1
+        found = self.client.get_prefix(self.path + "/")
+        return {meta.key.decode()[start:]: value for value, meta in found}
+
+    def write(self, name: str, data: bytes) -> None:
+        if hasattr(self.client, "get_children"):
+            self.client.ensure_path(f"{self.path}/{name}")
+            self.client.set(f"{self.path}/{name}", data)
+        else:
+            self.client.put(f"{self.path}/{name}", data)
+
+    def delete(self, name: str) -> None:
+        self.client.delete(f"{self.path}/{name}")
+
+
+@pytest.fixture(params=["zookeeper", "etcd"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def place(kind: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    server: ZooKeeper | Etcd = request.getfixturevalue(kind)
+    return server.fresh()
+
+
+@pytest.fixture
+def store(kind: str, place: dict[str, Any]) -> ZooKeeperJobStore | EtcdJobStore:
+    return ZooKeeperJobStore(**place) if kind == "zookeeper" else EtcdJobStore(**place)
+
+
+@pytest.fixture
+def scheduler(store: ZooKeeperJobStore | EtcdJobStore) -> Iterator[ManualScheduler]:
+    with running(store) as scheduler:
+        yield scheduler
+
+
+@pytest.fixture
+def client(kind: str, place: dict[str, Any]) -> Iterator[Any]:
+    if kind == "zookeeper":
+        from kazoo.client import KazooClient
+
+        client = KazooClient(place["hosts"])
+        client.start()
+        yield client
+        client.stop()
+        client.close()
+    else:
+        import etcd3
+
+        with etcd3.client(place["host"], place["port"]) as client:
+            yield client
+
+
+@pytest.fixture
+def nodes(place: dict[str, Any], client: Any) -> Nodes:
+    return Nodes(place, client)
+
+
+def test_the_layout_is_that_of_3_x(scheduler: ManualScheduler, nodes: Nodes) -> None:
+    scheduler.add_job(record, "date", run_date=NOW + HOUR, id="ünïcödé")
+    scheduler.add_job(record, "interval", hours=1, id="paused", next_run_time=None)
+
+    found = {name: pickle.loads(data) for name, data in nodes.read().items()}
+    assert {name: node["next_run_time"] for name, node in found.items()} == {
+        "ünïcödé": (NOW + HOUR).timestamp(),
+        "paused": None,
+    }
+    state = found["ünïcödé"]["job_state"]
+    assert (state["version"], state["id"], state["next_run_time"]) == (1, "ünïcödé", NOW + HOUR)
+
+
+def test_what_others_write_is_noticed(
+    store: ZooKeeperJobStore | EtcdJobStore, scheduler: ManualScheduler, nodes: Nodes
+) -> None:
+    scheduler.add_job(record, "date", run_date=NOW + HOUR, id="job")
+    assert store.get_next_run_time() == NOW + HOUR
+    node = pickle.loads(nodes.read()["job"])
+
+    node["job_state"].update(id="other", next_run_time=NOW)
+    nodes.write("other", pickle.dumps(node))
+    assert eventually(store, NOW)
+    node["job_state"].update(next_run_time=NOW + 3 * HOUR)
+    nodes.write("other", pickle.dumps(node))
+    assert eventually(store, NOW + HOUR)
+    nodes.delete("job")
+    assert eventually(store, NOW + 3 * HOUR)
+    nodes.delete("other")
+    assert eventually(store, None)
+
+
+def eventually(store: ZooKeeperJobStore | EtcdJobStore, time: Any) -> bool:
+    """Ask until the answer is right: ZooKeeper tells of changes a moment later."""
+    return any(store.get_next_run_time() == time for _ in range(1000))
+
+
+def test_damaged_nodes_are_kept_and_do_not_disturb(
+    store: ZooKeeperJobStore | EtcdJobStore, scheduler: ManualScheduler, nodes: Nodes
+) -> None:
+    scheduler.add_job(record, "date", ["good"], run_date=NOW, id="good")
+    nodes.write("garbage", b"garbage")
+    nodes.write("no state", pickle.dumps({"next_run_time": 0.0}))
+
+    assert store.get_next_run_time() == NOW
+    scheduler.run_due()
+    assert runs == ["good"]
+    assert {id for id, _ in store.get_unrestorable_jobs()} == {"garbage", "no state"}
+    assert nodes.read() == {
+        "garbage": b"garbage",
+        "no state": pickle.dumps({"next_run_time": 0.0}),
+    }
+
+
+def test_two_thousand_due_jobs_are_written_in_some_transactions(
+    store: ZooKeeperJobStore | EtcdJobStore,
+    scheduler: ManualScheduler,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many_due_jobs(scheduler, 2000)
+    scheduler._clock += HOUR
+    transactions: list[object] = []
+    transaction = store.client.transaction
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        transactions.append(None)
+        return transaction(*args, **kwargs)
+
+    monkeypatch.setattr(store.client, "transaction", counting)
+    scheduler.run_due()
+    assert len(runs) == 2000
+    assert len(transactions) <= 40  # etcd takes 128 keys in one
+
+
+def test_nothing_is_read_again_while_nothing_changes(
+    store: ZooKeeperJobStore | EtcdJobStore,
+    scheduler: ManualScheduler,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many_due_jobs(scheduler, 500)
+    assert store.get_next_run_time() == NOW + HOUR
+    restored: list[object] = []
+    load = type(store)._reconstitute_job
+
+    def counting(self: Any, job_state: Any) -> Any:
+        restored.append(None)
+        return load(self, job_state)
+
+    monkeypatch.setattr(type(store), "_reconstitute_job", counting)
+    for _ in range(10):
+        assert store.get_due_jobs(NOW) == []
+    assert restored == []
+    assert store.get_next_run_time() == NOW + HOUR
+    assert len(restored) == 1
+
+
+def test_the_list_of_jobs_tells_time_and_state(
+    store: ZooKeeperJobStore | EtcdJobStore, scheduler: ManualScheduler
+) -> None:
+    scheduler.add_job(record, "interval", hours=1, id="paused", next_run_time=None)
+    job = scheduler.add_job(record, "interval", hours=1, id="job")
+    first, second = store._get_jobs()
+    assert (first["job_id"], first["next_run_time"]) == ("job", (NOW + HOUR).timestamp())
+    assert (first["job"], first["job_state"]["name"]) == (job, "record")
+    assert (second["job_id"], second["next_run_time"]) == ("paused", None)
+
+
+def test_a_client_that_is_given_stays_open_unless_it_is_to_be_closed(
+    kind: str, place: dict[str, Any], client: Any
+) -> None:
+    store_class: Any = ZooKeeperJobStore if kind == "zookeeper" else EtcdJobStore
+    with running(store_class(path=place["path"], client=client)) as scheduler:
+        scheduler.add_job(record, "interval", hours=1)
+    assert is_open(client, place)
+
+    with running(store_class(path=place["path"], client=client, close_connection_on_exit=True)):
+        pass
+    assert not is_open(client, place)
+
+    own = store_class(**place)
+    with running(own) as scheduler:
+        assert len(scheduler.get_jobs()) == 1
+    assert not is_open(own.client, place)
+
+
+def is_open(client: Any, place: dict[str, Any]) -> bool:
+    try:
+        if hasattr(client, "exists"):
+            client.exists(place["path"])
+        else:
+            client.get(place["path"])
+    except Exception:
+        return False
+
+    return True
+
+
+def test_the_path_must_not_be_empty(kind: str) -> None:
+    store_class: Any = ZooKeeperJobStore if kind == "zookeeper" else EtcdJobStore
+    with pytest.raises(ValueError, match="path"):
+        store_class(path="")

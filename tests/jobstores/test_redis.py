@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import ConnectionPool
+from redis import Redis as Client
+
+from apscheduler.jobstores.redis import RedisJobStore
+from apscheduler.testing import ManualScheduler
+from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs
+from tests.servers import Redis
+
+
+@pytest.fixture
+def place(redis_server: Redis) -> dict[str, Any]:
+    return redis_server.fresh()
+
+
+@pytest.fixture
+def store(place: dict[str, Any]) -> RedisJobStore:
+    return RedisJobStore(**place)
+
+
+@pytest.fixture
+def scheduler(store: RedisJobStore) -> Iterator[ManualScheduler]:
+    with running(store) as scheduler:
+        yield scheduler
+
+
+@pytest.fixture
+def client(place: dict[str, Any]) -> Iterator[Any]:
+    with Client(**place) as client:
+        yield client
+
+
+def test_the_layout_is_that_of_3_x(scheduler: ManualScheduler, client: Any) -> None:
+    scheduler.add_job(record, "date", run_date=NOW + HOUR, id="ünïcödé")
+    scheduler.add_job(record, "interval", hours=1, id="paused", next_run_time=None)
+
+    assert sorted(client.keys()) == [b"apscheduler.jobs", b"apscheduler.run_times"]
+    assert set(client.hkeys("apscheduler.jobs")) == {"ünïcödé".encode(), b"paused"}
+    times = client.zrange("apscheduler.run_times", 0, -1, withscores=True)
+    assert [tuple(entry) for entry in times] == [("ünïcödé".encode(), (NOW + HOUR).timestamp())]
+
+
+def test_a_pass_over_two_thousand_due_jobs_takes_a_handful_of_commands(
+    scheduler: ManualScheduler, client: Any
+) -> None:
+    many_due_jobs(scheduler, 2000)
+    scheduler._clock += HOUR
+    before = commands(client)
+    scheduler.run_due()
+    assert len(runs) == 2000
+    assert commands(client) - before <= 8  # with the scripts, which are loaded when first used
+
+
+def commands(client: Any) -> int:
+    """How many commands this server has run for clients; what scripts do is not among them."""
+    sent = ("cmdstat_evalsha", "cmdstat_hgetall", "cmdstat_script|load")
+    stats = client.info("commandstats")
+    return sum(stats[name]["calls"] for name in sent if name in stats)
+
+
+def test_damaged_bytes_and_times_without_a_job_do_not_disturb(
+    store: RedisJobStore, scheduler: ManualScheduler, client: Any
+) -> None:
+    scheduler.add_job(record, "date", ["good"], run_date=NOW, id="good")
+    client.hset("apscheduler.jobs", b"\xff not UTF-8", b"garbage")
+    for id in (b"\xff not UTF-8", b"without a state"):
+        client.zadd("apscheduler.run_times", {id: NOW.timestamp() - 1})
+
+    assert store.get_next_run_time() == NOW
+    scheduler.run_due()
+    assert runs == ["good"]
+    assert store.get_next_run_time() is None
+    assert [id for id, _ in store.get_unrestorable_jobs()] == ["\\xff not UTF-8"]
+    assert client.hget("apscheduler.jobs", b"\xff not UTF-8") == b"garbage"
+
+
+def test_keys_and_database_are_those_that_are_given(place: dict[str, Any], client: Any) -> None:
+    with running(RedisJobStore(jobs_key="j", run_times_key="t", **place)) as scheduler:
+        scheduler.add_job(record, "interval", hours=1)
+    assert sorted(client.keys()) == [b"j", b"t"]
+
+    with pytest.raises(ValueError, match="jobs_key"):
+        RedisJobStore(jobs_key="")
+
+
+def test_a_pool_that_is_given_stays_open(place: dict[str, Any]) -> None:
+    pool = ConnectionPool(**place)
+    with running(RedisJobStore(connection_pool=pool)) as scheduler:
+        scheduler.add_job(record, "interval", hours=1)
+    connection = pool.get_connection()
+    assert connection._sock is not None
+    pool.release(connection)
+    pool.disconnect()
+
+    own = RedisJobStore(**place)
+    with running(own) as scheduler:
+        assert len(scheduler.get_jobs()) == 1
+    assert own.redis.connection_pool._available_connections[0]._sock is None
+
+
+def test_scripts_are_known_again_after_the_server_forgot_them(
+    store: RedisJobStore, scheduler: ManualScheduler, client: Any
+) -> None:
+    scheduler.add_job(record, "interval", hours=1, id="job")
+    client.script_flush()
+    scheduler.pause_job("job")
+    assert store.get_next_run_time() is None

@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.testing import ManualScheduler
+from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs, state_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.sqlite"
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def url(request: pytest.FixtureRequest, path: Path) -> str:
+    """An empty database of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{path}"
+
+    found: str = request.getfixturevalue(request.param).fresh()["url"]
+    return found
+
+
+@pytest.fixture
+def store(url: str) -> SQLAlchemyJobStore:
+    return SQLAlchemyJobStore(url)
+
+
+@pytest.fixture
+def scheduler(store: SQLAlchemyJobStore) -> Iterator[ManualScheduler]:
+    with running(store) as scheduler:
+        yield scheduler
+
+
+@pytest.fixture
+def statements(store: SQLAlchemyJobStore) -> list[tuple[str, Any]]:
+    """What is sent to the database from now on: statements and their parameters."""
+    sent: list[tuple[str, Any]] = []
+    sa.event.listen(
+        store.engine,
+        "before_cursor_execute",
+        lambda _, __, statement, parameters, *___: sent.append((statement, parameters)),
+    )
+    return sent
+
+
+def execute(store: SQLAlchemyJobStore, statement: str, **parameters: Any) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(sa.text(statement), parameters)
+
+
+# --- how much is asked of the database ----------------------------------------------------------
+
+
+def test_a_pass_over_two_thousand_due_jobs_takes_a_handful_of_statements(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler, statements: list[Any]
+) -> None:
+    many_due_jobs(scheduler, 2000)
+    assert len(statements) == 1
+
+    scheduler._clock += HOUR
+    statements.clear()
+    scheduler.run_due()
+    assert len(runs) == 2000
+    assert 3 <= len(statements) <= 6
+
+    statements.clear()
+    store.remove_jobs([f"job {i}" for i in range(2000)])
+    assert len(statements) <= 6
+    assert store.get_all_jobs() == []
+
+
+def test_a_hundred_thousand_jobs_are_searched_by_the_index(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler, statements: list[Any]
+) -> None:
+    fill(store, 100_000)
+    scheduler.add_job(record, "date", ["due"], run_date=NOW, id="due")
+    scheduler.add_job(record, "interval", hours=1, id="next")
+
+    statements.clear()
+    assert [job.id for job in store.get_due_jobs(NOW)] == ["due"]
+    assert store.get_next_run_time() == NOW
+    assert store.get_next_run_time_after(NOW) == NOW + HOUR
+    assert len(statements) == 3
+    for statement, parameters in list(statements):
+        plan = explain(store, statement, parameters)
+        assert "ix_apscheduler_jobs_next_run_time" in plan, (statement, plan)
+
+
+def fill(store: SQLAlchemyJobStore, count: int) -> None:
+    """Add rows that run in many years. Nobody is to read their bytes."""
+    rows = [
+        {"id": f"row {i}", "next_run_time": 4e9 + i, "job_state": b"unread"} for i in range(count)
+    ]
+    with store.engine.begin() as connection:
+        for start in range(0, count, 20_000):
+            connection.execute(store.jobs_t.insert(), rows[start : start + 20_000])
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        table = "TABLE" if store.engine.dialect.name == "mysql" else ""
+        connection.execute(sa.text(f"ANALYZE {table} apscheduler_jobs"))
+
+
+def explain(store: SQLAlchemyJobStore, statement: str, parameters: Any) -> str:
+    """Return how the database says that it would find the rows."""
+    command = "EXPLAIN QUERY PLAN" if store.engine.dialect.name == "sqlite" else "EXPLAIN"
+    with store.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"{command} {statement}", parameters).all()
+
+    # MySQL names the indexes that it might use as well.
+    return str([row.key for row in plan] if store.engine.dialect.name == "mysql" else plan)
+
+
+# --- what is stored -----------------------------------------------------------------------------
+
+
+def test_the_layout_is_that_of_3_x(store: SQLAlchemyJobStore, scheduler: ManualScheduler) -> None:
+    inspector = sa.inspect(store.engine)
+    columns = {column["name"]: column for column in inspector.get_columns("apscheduler_jobs")}
+    assert list(columns) == ["id", "next_run_time", "job_state"]
+    assert columns["id"]["type"].length == 191  # type: ignore[attr-defined]
+    assert columns["next_run_time"]["nullable"]
+    assert not columns["job_state"]["nullable"]
+    assert inspector.get_pk_constraint("apscheduler_jobs")["constrained_columns"] == ["id"]
+    (index,) = inspector.get_indexes("apscheduler_jobs")
+    assert index["name"] == "ix_apscheduler_jobs_next_run_time"
+
+
+def test_stored_times_are_those_of_the_states(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler
+) -> None:
+    for i in range(50):
+        time = NOW + timedelta(days=97 * i, microseconds=7919 * i)
+        scheduler.add_job(record, "date", run_date=time, id=str(i))
+
+    with store.engine.connect() as connection:
+        stored = dict(
+            connection.execute(sa.select(store.jobs_t.c.id, store.jobs_t.c.next_run_time)).all()
+        )
+    for job in scheduler.get_jobs():
+        assert job.next_run_time is not None
+        assert stored[job.id] == job.next_run_time.timestamp()
+
+
+def test_damaged_bytes_are_kept_and_do_not_disturb(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler.add_job(record, "date", ["good"], run_date=NOW, id="good")
+    scheduler.add_job(record, "date", ["later"], run_date=NOW + HOUR, id="later")
+    damaged = {
+        "garbage": b"garbage",
+        "empty": b"",
+        "no dict": b"\x80\x04]\x94.",
+        "cut": state_of(scheduler, "later")[:-10],
+        "of another": state_of(scheduler, "later"),
+        "without a name": state_of(scheduler, "later", id="without a name", func=None),
+        "of the future": state_of(scheduler, "later", id="of the future", version=99),
+        "without a time": state_of(scheduler, "later", id="without a time", next_run_time="soon"),
+    }
+    for id, data in damaged.items():
+        insert = "INSERT INTO apscheduler_jobs VALUES (:id, :time, :data)"
+        execute(store, insert, id=id, time=NOW.timestamp() - 1, data=data)
+
+    assert store.get_next_run_time() == NOW
+    scheduler.advance(HOUR)
+    scheduler.advance(HOUR)
+    assert runs == ["good", "later"]
+    assert {id for id, _, _ in scheduler.get_unrestorable_jobs()} == damaged.keys()
+    for id in damaged:
+        logged = [message for message in caplog.messages if f'Job "{id}" in' in message]
+        assert len(logged) == 1, id
+
+    with store.engine.connect() as connection:
+        rows = connection.execute(sa.select(store.jobs_t.c.id, store.jobs_t.c.job_state)).all()
+    assert {id: bytes(data) for id, data in rows} == damaged
+
+
+def test_a_parked_job_is_tried_again_when_somebody_repairs_its_bytes(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler
+) -> None:
+    scheduler.add_job(record, "date", ["repaired"], run_date=NOW, id="job")
+    good = state_of(scheduler, "job")
+    execute(store, "UPDATE apscheduler_jobs SET job_state = :data", data=b"damaged")
+    scheduler.run_due()
+    assert runs == []
+
+    execute(store, "UPDATE apscheduler_jobs SET job_state = :data", data=good)
+    scheduler.run_due()
+    assert runs == ["repaired"]
+
+
+def test_notes_on_parked_jobs_that_others_removed_are_dropped(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler
+) -> None:
+    scheduler.add_job(record, "date", run_date=NOW, id="job")
+    execute(store, "UPDATE apscheduler_jobs SET job_state = :data", data=b"damaged")
+    assert len(scheduler.get_unrestorable_jobs()) == 1
+
+    execute(store, "DELETE FROM apscheduler_jobs")
+    assert scheduler.get_unrestorable_jobs() == []
+
+
+@pytest.mark.parametrize("offset", [-HOUR, HOUR])
+def test_a_time_that_was_changed_by_hand_neither_runs_early_nor_keeps_the_loop_awake(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler, offset: timedelta
+) -> None:
+    scheduler.add_job(record, "interval", hours=3, id="changed")
+    scheduler.add_job(record, "interval", hours=10, id="other")
+    by_hand = (NOW + 3 * HOUR + offset).timestamp()
+    change = "UPDATE apscheduler_jobs SET next_run_time = :time WHERE id = 'changed'"
+    execute(store, change, time=by_hand)
+
+    due = NOW + 3 * HOUR + max(offset, timedelta(0))  # when both agree that it is due
+    assert store.get_next_run_time() == due
+    assert store.get_due_jobs(due - timedelta(microseconds=1)) == []
+    assert [job.id for job in store.get_due_jobs(due)] == ["changed"]
+
+
+# --- connections --------------------------------------------------------------------------------
+
+
+def test_an_engine_that_is_given_stays_open_and_one_that_was_made_is_closed(url: str) -> None:
+    engine = sa.create_engine(url)
+    with running(SQLAlchemyJobStore(engine=engine)) as scheduler:
+        scheduler.add_job(record, "interval", hours=1)
+    assert engine.pool.checkedin() == 1  # type: ignore[attr-defined]
+    engine.dispose()
+
+    store = SQLAlchemyJobStore(url)
+    with running(store) as scheduler:
+        assert len(scheduler.get_jobs()) == 1
+        pool = store.engine.pool
+    assert pool.checkedin() == 0  # type: ignore[attr-defined]
+
+
+def test_an_engine_may_be_named_by_a_reference() -> None:
+    store = SQLAlchemyJobStore(engine=f"{__name__}:shared_engine")
+    assert store.engine is shared_engine
+
+
+shared_engine = sa.create_engine("sqlite://")
+
+
+def test_without_a_database_there_is_no_store() -> None:
+    with pytest.raises(ValueError, match='either "url" or "engine"'):
+        SQLAlchemyJobStore()
+
+
+def test_a_table_has_the_name_the_schema_and_the_metadata_that_are_given(path: Path) -> None:
+    metadata = sa.MetaData()
+    store = SQLAlchemyJobStore(
+        f"sqlite:///{path}", tablename="my_jobs", tableschema="main", metadata=metadata
+    )
+    assert metadata.tables["main.my_jobs"] is store.jobs_t
+    with running(store) as scheduler:
+        scheduler.add_job(record, "interval", hours=1)
+
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM my_jobs").fetchone() == (1,)
+
+
+def test_options_of_the_engine_are_passed_on(path: Path) -> None:
+    store = SQLAlchemyJobStore(f"sqlite:///{path}", engine_options={"pool_size": 3, "echo": False})
+    assert store.engine.pool.size() == 3  # type: ignore[attr-defined]
+
+
+def test_several_processes_may_create_the_table_at_once(url: str) -> None:
+    stores = [SQLAlchemyJobStore(url) for _ in range(4)]
+
+    def start_and_stop(store: SQLAlchemyJobStore) -> int:
+        with running(store) as scheduler:
+            return len(scheduler.get_jobs())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(start_and_stop, stores)) == [0, 0, 0, 0]
+
+
+# --- SQLite -------------------------------------------------------------------------------------
+
+
+def test_a_new_file_uses_write_ahead_logging_and_an_old_one_stays_as_it_is(path: Path) -> None:
+    with running(SQLAlchemyJobStore(f"sqlite:///{path}")):
+        pass
+    assert journal_mode(path) == "wal"
+
+    old = path.with_name("old.sqlite")
+    with sqlite3.connect(old) as connection:
+        connection.execute("CREATE TABLE other (id INTEGER)")
+    with running(SQLAlchemyJobStore(f"sqlite:///{old}")):
+        pass
+    assert journal_mode(old) == "delete"
+
+
+def journal_mode(path: Path) -> Any:
+    with sqlite3.connect(path) as connection:
+        return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+
+@pytest.mark.parametrize(("options", "milliseconds"), [({}, 30_000), ({"timeout": 2}, 2_000)])
+def test_a_busy_timeout_is_set(path: Path, options: dict[str, Any], milliseconds: int) -> None:
+    store = SQLAlchemyJobStore(f"sqlite:///{path}", engine_options={"connect_args": options})
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == milliseconds
+    store.engine.dispose()
+
+
+@pytest.mark.parametrize("make_url", ["sqlite://", "sqlite:///:memory:", "sqlite:///{}"])
+def test_sqlite_is_used_from_several_threads(path: Path, make_url: str) -> None:
+    store = SQLAlchemyJobStore(make_url.format(path))
+    with running(store) as scheduler:
+
+        def add_and_look_up(i: int) -> bool:
+            job = scheduler.add_job(record, "interval", hours=1, id=str(i))
+            return store.lookup_job(job.id) == job
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(add_and_look_up, range(100)))
+        assert len(scheduler.get_jobs()) == 100
+
+
+def test_a_subclass_may_look_at_jobs_as_they_come(path: Path) -> None:
+    seen: list[type] = []
+
+    class Watching(SQLAlchemyJobStore):
+        def _reconstitute_job(self, job_state: Any) -> Any:
+            seen.append(type(job_state))
+            return super()._reconstitute_job(job_state)
+
+    store = Watching(f"sqlite:///{path}")
+    with running(store) as scheduler:
+        scheduler.add_job(record, "interval", hours=1, id="job")
+        readers: list[Callable[[], object]] = [
+            lambda: store.lookup_job("job"),
+            lambda: store.get_due_jobs(NOW + HOUR),
+            store.get_all_jobs,
+            lambda: store._get_jobs(store.jobs_t.c.id == "job"),
+        ]
+        for read in readers:
+            seen.clear()
+            assert read()
+            assert seen == [bytes]
