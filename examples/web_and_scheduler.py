@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from contextlib import suppress
+from queue import SimpleQueue
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.schedulers.blocking import BlockingScheduler
 
 CONFIGURATION = {
     "apscheduler.timezone": "UTC",
@@ -22,13 +23,17 @@ def send_mail(to: str) -> None:
 
 def run_scheduler() -> None:
     """The process that runs jobs: python examples/web_and_scheduler.py scheduler"""
-    scheduler = BlockingScheduler(CONFIGURATION)
+    # A signal may come between any two steps of this thread: put() bears that.
+    signals: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: signals.put(number))
+
+    scheduler = BackgroundScheduler(CONFIGURATION)
     scheduler.add_jobstore("memory", "here")  # for what concerns this process only
     scheduler.add_job(scheduler.wakeup, "interval", seconds=1, jobstore="here")
-    try:
-        scheduler.start()
-    except KeyboardInterrupt:
-        scheduler.shutdown()
+    scheduler.start()
+    signals.get()
+    scheduler.shutdown()
 
 
 def serve_web() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,3 +32,10 @@ def test_the_first_program_prints_and_ends_with_ctrl_c(tmp_path: Path) -> None:
         process.kill()
 
     assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_every_link_leads_to_a_file() -> None:
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    links = re.findall(r"<([\w./-]+)>`_", text)
+    assert len(links) > 6
+    assert [link for link in links if not (ROOT / link).is_file()] == []

@@ -216,8 +216,6 @@ def test_step_7_passes(tmp_path: Path) -> None:
             "-q",
             "-p",
             "no:cacheprovider",
-            "--rootdir",
-            tmp_path,
             EXAMPLES / "tutorial_7_test_schedule.py",
         ],
         cwd=tmp_path,
