@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from inspect import ismethod
 from itertools import islice
+from os import urandom
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from ._refs import (
     add_function_alias,
     check_callable_args,
     get_callable_name,
+    is_lasting,
     obj_to_ref,
     ref_to_obj,
 )
@@ -85,30 +87,30 @@ class Job:
     def __init__(self, scheduler: Any, id: str | None = None, **kwargs: Any) -> None:
         self._scheduler = scheduler
         self._jobstore_alias = None
-        self._modify(id=uuid4().hex if id in (None, "") else id, **kwargs)
+        self._modify(id=_new_id() if id in (None, "") else id, **kwargs)
 
     def modify(self, **changes: Any) -> Job:
-        """Change settings of this job; see :meth:`BaseScheduler.modify_job`."""
+        """Change settings of this job, and return it; see :meth:`.BaseScheduler.modify_job`."""
         self._scheduler.modify_job(self.id, self._jobstore_alias, **changes)
         return self
 
     def reschedule(self, trigger: Any, **trigger_args: Any) -> Job:
-        """Give this job another trigger; see :meth:`BaseScheduler.reschedule_job`."""
+        """Give this job another trigger, and return it; see :meth:`.BaseScheduler.reschedule_job`."""
         self._scheduler.reschedule_job(self.id, self._jobstore_alias, trigger, **trigger_args)
         return self
 
     def pause(self) -> Job:
-        """Keep this job from running until it is resumed."""
+        """Keep this job from running until it is resumed; see :meth:`.BaseScheduler.pause_job`."""
         self._scheduler.pause_job(self.id, self._jobstore_alias)
         return self
 
     def resume(self) -> Job:
-        """Let this job run again, from now on."""
+        """Let this job run again, from now on; see :meth:`.BaseScheduler.resume_job`."""
         self._scheduler.resume_job(self.id, self._jobstore_alias)
         return self
 
     def remove(self) -> None:
-        """Remove this job from its job store."""
+        """Remove this job from its job store; see :meth:`.BaseScheduler.remove_job`."""
         self._scheduler.remove_job(self.id, self._jobstore_alias)
 
     @property
@@ -160,17 +162,15 @@ class Job:
                 changes["name"] = get_callable_name(approved["func"])
 
         for name, value in changes.items():
-            if name in _CALL:
-                continue
-            if name == "id":
+            if name in _CHECKS:
+                approved[name] = _CHECKS[name](value)
+            elif name == "id":
                 approved[name] = self._check_id(value)
             elif name == "next_run_time":
                 approved[name] = convert_to_datetime(
                     value, self._scheduler.timezone, "next_run_time"
                 )
-            elif name in _CHECKS:
-                approved[name] = _CHECKS[name](value)
-            else:
+            elif name not in _CALL:
                 raise AttributeError(
                     "The following are not modifiable attributes of Job: "
                     + ", ".join(key for key in changes if key not in _SETTINGS)
@@ -199,14 +199,14 @@ class Job:
         if isinstance(func, str):
             func_ref, func = func, ref_to_obj(func)
         elif callable(func):
-            func_ref = _find_ref(func)
+            func_ref = _find_ref_once(func) if is_lasting(func) else _find_ref(func)
         else:
             raise TypeError("func must be a callable or a textual reference to one")
 
         # A string is iterable, but its letters are never what was meant.
         if isinstance(args, str) or not isinstance(args, Iterable):
             raise TypeError(f"args must be a non-string iterable, got {args!r} instead")
-        if isinstance(kwargs, str) or not isinstance(kwargs, Mapping):
+        if not isinstance(kwargs, Mapping):
             raise TypeError(f"kwargs must be a dict-like object, got {kwargs!r} instead")
 
         args, kwargs = tuple(args), dict(kwargs)
@@ -294,11 +294,23 @@ class Job:
         return f"{self.name} (trigger: {self.trigger}, {status})"
 
 
+def _new_id() -> str:
+    """Return a random UUID (RFC 9562, version 4) in hexadecimal, sooner than uuid4() does."""
+    number = int.from_bytes(urandom(16), "big")
+    number = number & ~(0xF << 76) | 4 << 76  # the version
+    number = number & ~(0b11 << 62) | 0b10 << 62  # the variant
+    return f"{number:032x}"
+
+
 def _find_ref(func: Callable[..., Any]) -> str | None:
     try:
         return obj_to_ref(func)
     except ValueError:
         return None  # such a job runs, but only a store that keeps objects can hold it
+
+
+# One string for all jobs of a function, too.
+_find_ref_once = lru_cache(maxsize=1024)(_find_ref)
 
 
 def _check_name(value: Any) -> str:

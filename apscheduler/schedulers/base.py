@@ -700,9 +700,13 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :param jobstore: alias of its job store; None to look in all
         :param changes: ``func``, ``args``, ``kwargs``, ``name``, ``misfire_grace_time``,
-            ``coalesce``, ``max_instances``, ``executor``, ``trigger``, ``next_run_time``
+            ``coalesce``, ``max_instances``, ``executor``, ``trigger`` (an instance),
+            ``next_run_time`` (None: paused)
         :return: the job
         :raises JobLookupError: if there is no such job
+        :raises AttributeError: if a name is none of these
+        :raises TypeError: if a value is of a wrong type
+        :raises ValueError: if arguments do not fit the function
         """
         with self._jobstores_lock:
             job, alias = self._lookup_job(job_id, jobstore)
@@ -940,9 +944,8 @@ class BaseScheduler(metaclass=ABCMeta):
             raise TypeError(f'A job needs a "func", but only these were given: {", ".join(spec)}')
 
         trigger_args = dict(spec)
-        settings = {name: trigger_args.pop(name, undefined) for name in _JOB_ARGUMENTS}
-        if settings["executor"] is undefined:
-            settings["executor"] = "default"
+        given = [name for name in _JOB_ARGUMENTS if name in trigger_args]
+        settings = {"executor": "default", **{name: trigger_args.pop(name) for name in given}}
         jobstore = trigger_args.pop("jobstore", "default")
         replace_existing = trigger_args.pop("replace_existing", False)
         job = self._create_job(settings, trigger_args.pop("trigger", None), trigger_args)
@@ -1137,11 +1140,8 @@ class BaseScheduler(metaclass=ABCMeta):
         :param type_: "trigger", "executor" or "jobstore"
         :param alias: the name of the plugin
         """
-        kind, base, classes = {
-            "trigger": ("triggers", BaseTrigger, self._trigger_classes),
-            "executor": ("executors", BaseExecutor, self._executor_classes),
-            "jobstore": ("jobstores", BaseJobStore, self._jobstore_classes),
-        }[type_]
+        kind, base = _PLUGINS[type_]
+        classes = getattr(self, f"_{type_}_classes")
         return build(load_class(kind, alias, base, classes), constructor_kwargs)
 
     def _lookup_executor(self, alias: str) -> BaseExecutor:
@@ -1180,6 +1180,13 @@ class BaseScheduler(metaclass=ABCMeta):
 
 # What _is_heard() compares with: a test suite may replace the method of the class, too.
 _dispatch_event = BaseScheduler._dispatch_event
+
+# Plugins: the entry-point group, and the class that all of them derive from.
+_PLUGINS: dict[str, tuple[str, type]] = {
+    "trigger": ("triggers", BaseTrigger),
+    "executor": ("executors", BaseExecutor),
+    "jobstore": ("jobstores", BaseJobStore),
+}
 
 # What subclasses and this class read from the configuration; others are reported.
 _OPTIONS = (
