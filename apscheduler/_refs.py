@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from inspect import Parameter, Signature, iscoroutinefunction, ismethod, signature
 from threading import Lock
 from types import BuiltinFunctionType, FunctionType
@@ -231,6 +231,11 @@ def iscoroutinefunction_partial(f: Any) -> bool:
     return not isinstance(f, type) and iscoroutinefunction(call)
 
 
+def is_lasting(func: Any) -> bool:
+    """Tell whether a function stays with its module, so that what is known of it may be kept."""
+    return type(func) is FunctionType and "<" not in func.__qualname__  # <locals>, <lambda>
+
+
 _signatures: WeakKeyDictionary[Any, Signature] = WeakKeyDictionary()
 
 
@@ -262,12 +267,17 @@ def check_callable_args(
 
     :raises ValueError: naming the argument that is missing, unknown or given twice
     """
+    check = _check_shape_once if is_lasting(func) else _check_shape
+    check(func, len(tuple(args)), tuple(kwargs))
+
+
+def _check_shape(func: Callable[..., Any], given: int, names: tuple[str, ...]) -> None:
+    """Check a call by what counts: so many positional arguments, and these keywords."""
     sig = _signature(func)
     if sig is None:
         return
 
-    given = list(args)
-    open_names = dict(kwargs)  # keyword arguments that no parameter has taken yet
+    open_names = dict.fromkeys(names)  # keyword arguments that no parameter has taken yet
     positional_only_as_keyword: list[str] = []
     given_twice: list[str] = []
     missing: list[str] = []
@@ -285,7 +295,7 @@ def check_callable_args(
                 del open_names[param.name]
             elif param.default is Parameter.empty:
                 missing_keywords.append(param.name)
-        elif taken < len(given):
+        elif taken < given:
             taken += 1
             if param.name in open_names and param.kind is not Parameter.POSITIONAL_ONLY:
                 given_twice.append(param.name)
@@ -313,13 +323,16 @@ def check_callable_args(
             "The following keyword-only arguments have not been supplied in kwargs: "
             + ", ".join(missing_keywords)
         )
-    if not has_args and taken < len(given):
+    if not has_args and taken < given:
         raise ValueError(
             "The list of positional arguments is longer than the target callable can handle "
-            f"(allowed: {taken}, given in args: {len(given)})"
+            f"(allowed: {taken}, given in args: {given})"
         )
     if not has_kwargs and open_names:
         raise ValueError(
             "The target callable does not accept the following keyword arguments: "
             + ", ".join(open_names)
         )
+
+
+_check_shape_once = lru_cache(maxsize=1024)(_check_shape)

@@ -90,12 +90,12 @@ class Job:
         self._modify(id=_new_id() if id in (None, "") else id, **kwargs)
 
     def modify(self, **changes: Any) -> Job:
-        """Change settings of this job, and return it; see :meth:`.BaseScheduler.modify_job`."""
+        """Change settings of this job; see :meth:`.BaseScheduler.modify_job`."""
         self._scheduler.modify_job(self.id, self._jobstore_alias, **changes)
         return self
 
     def reschedule(self, trigger: Any, **trigger_args: Any) -> Job:
-        """Give this job another trigger, and return it; see :meth:`.BaseScheduler.reschedule_job`."""
+        """Give this job another trigger; see :meth:`.BaseScheduler.reschedule_job`."""
         self._scheduler.reschedule_job(self.id, self._jobstore_alias, trigger, **trigger_args)
         return self
 
