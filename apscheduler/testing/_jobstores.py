@@ -64,20 +64,19 @@ class Greeter:
 
 class JobStoreContract:
     """
-    What every job store does. A test class inherits from it and has a fixture ``make_store``: a
-    function that returns a new store, not started, over one place that is empty at first::
+    What every job store does. To test yours, write a fixture ``make_store``, which returns a
+    function that returns a new store, not started, over one place that is empty at first; and a
+    class of tests::
+
+        @pytest.fixture
+        def make_store(tmp_path):
+            return lambda: MyJobStore(tmp_path / "jobs")
 
         class TestMyJobStore(JobStoreContract):
-            @pytest.fixture
-            def make_store(self, tmp_path):
-                return lambda: MyJobStore(tmp_path / "jobs")
+            pass
 
     For stores that outlive the program there is :class:`PersistentJobStoreContract`.
     """
-
-    @pytest.fixture
-    def make_store(self) -> MakeStore:
-        raise NotImplementedError(f"{type(self).__name__} needs a fixture make_store")
 
     @pytest.fixture
     def scheduler(self, make_store: MakeStore) -> Iterator[ManualScheduler]:
