@@ -9,6 +9,7 @@ from threading import Thread, get_ident
 from typing import Any
 
 from . import SchedulerNotRunningError
+from ._dispatch import Backlog
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
 
 # After the runs of so many jobs, the loop has its turn before more are handed over.
@@ -78,6 +79,7 @@ class EventLoopScheduler(BaseScheduler):
             if self.running:
                 self._logger.exception("The event loop ended before the scheduler was shut down")
                 self._handover.drop(self._backlog)
+                self._backlog = Backlog()
 
     def _hand_over_ready_runs(self) -> None:
         if get_ident() == self._pass_thread:
@@ -159,15 +161,14 @@ class EventLoopScheduler(BaseScheduler):
             self._after_pass = lambda: run(self._shutdown, wait, then)
             return
 
-        if not any(executor._instances for executor in list(self._executors.values())):
-            self._stop(wait=False)
-            then()
-            return
-
         self._hand_over_last_runs()
-        # The context tells executors which run, if any, asks for this, so as not to wait for it.
-        run = copy_context().run
-        _start_thread(lambda: run(self._stop_beside_loop, wait, then), daemon=True)
+        if any(executor._instances for executor in list(self._executors.values())):
+            # The context tells executors which run asks for this, so as not to wait for it.
+            run = copy_context().run
+            _start_thread(lambda: run(self._stop_beside_loop, wait, then), daemon=True)
+        else:
+            self._stop_parts(wait=False)
+            self._end_shutdown(then)
 
     def _stop_beside_loop(self, wait: bool | float, then: Callable[[], object]) -> None:
         self._stop_parts(wait)

@@ -231,6 +231,7 @@ class SchedulerContract:
         self.add(self.said.append, "ran", next_run_time=self.soon(-1))
         self.call(self.scheduler.resume)
         self.wait_until_said("ran")
+        self.wait_for("JOB_EXECUTED")
         self.call(self.scheduler.pause)
         self.add(self.said.append, "ran again", next_run_time=self.soon(-1))
         self.in_thread(self.scheduler.resume)

@@ -175,6 +175,19 @@ class TestShutdown:
 
         asyncio.run(main())
 
+    def test_what_was_due_before_it_runs_even_if_the_loop_has_not_got_to_it(self) -> None:
+        async def main() -> Recorder:
+            scheduler = AsyncIOScheduler()
+            recorder = Recorder(scheduler)
+            scheduler.add_jobs([{"func": asyncio.sleep, "args": [0]}] * 200)
+            scheduler.start()
+            await until(lambda: "JOB_SUBMITTED" in recorder.names)
+            assert recorder.names.count("JOB_SUBMITTED") < 200
+            await scheduler.shutdown()
+            return recorder
+
+        assert asyncio.run(main()).names.count("JOB_EXECUTED") == 200
+
     def test_it_need_not_be_awaited(self) -> None:
         async def main() -> None:
             scheduler = AsyncIOScheduler()
@@ -429,6 +442,7 @@ class TestSlowStores:
         store.has_moved.set()
         recorder.wait_for(EVENT_JOB_MISSED)
         scheduler.shutdown()
+        assert recorder.names.count("JOB_MISSED") == 1
 
 
 class TestJobs:
