@@ -22,7 +22,7 @@ from .pages import DOCS, PAGES, ROOT, Block, blocks_of, name_of
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = {"python", "pycon", "testsetup"}
-CHECKED = {"sh", "ini", "dockerfile", "json", "text", "none"}
+CHECKED = {"sh", "ini", "dockerfile", "json", "text"}
 SHOWN = {"literalinclude", "image", "figure"}
 
 BLOCKS = {page: list(blocks_of(page)) for page in PAGES}
@@ -48,6 +48,7 @@ def module(
 ) -> Iterator[ModuleType]:
     """A module for the code of one page, so that its functions can be found again by name."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples")  # pages may import what they show
     module = ModuleType("page_of_the_documentation")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     yield module
