@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from ..job import Job
@@ -87,22 +88,17 @@ class Adding:
 
     def _fill_in(self, job: Job) -> bool:
         """Give the job the settings that it has not; tell whether it had no next run time."""
-        missing = {name: value for name, value in self._defaults.items() if not hasattr(job, name)}
-        keeps_time = not hasattr(job, "next_run_time")
-        if keeps_time:
-            missing["next_run_time"] = first_run_time(
-                job.trigger, self._now, job.name, self._logger
-            )
+        filled = [name for name in self._defaults if not hasattr(job, name)]
+        self._undo.append(partial(_forget, job, filled))
+        for name in filled:
+            setattr(job, name, self._defaults[name])
 
-        def forget() -> None:
-            for name in missing:
-                delattr(job, name)
+        if hasattr(job, "next_run_time"):
+            return False
 
-        for name, value in missing.items():
-            setattr(job, name, value)
-        self._undo.append(forget)
-
-        return keeps_time
+        job.next_run_time = first_run_time(job.trigger, self._now, job.name, self._logger)
+        filled.append("next_run_time")
+        return True
 
     def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
         """Replace the jobs that are there; add the others."""
@@ -137,3 +133,8 @@ class Adding:
                 self._undo.pop()()
             except Exception:  # the first error is the one to raise
                 self._logger.exception("Taking back what was added before the error failed")
+
+
+def _forget(job: Job, names: Iterable[str]) -> None:
+    for name in names:
+        delattr(job, name)
