@@ -17,7 +17,7 @@ from cases import CASES, RATE, Figure
 @dataclass(frozen=True)
 class Row:
     """
-    One line of the table: the same figure by both libraries, round by round.
+    One line of the table: the same figure by both libraries, round by round, or by ours only.
 
     :ivar asked: the ratio to reach, see :class:`cases.Figure`
     """
@@ -58,6 +58,9 @@ class Row:
 
     def cells(self) -> list[str]:
         """What the columns of :data:`HEADINGS` say."""
+        if not self.theirs:
+            return [self.title, "", f"{readable(median(self.ours))} {self.unit}", "", "", "", ""]
+
         sign = "≥" if self.kind == RATE else "≤"
         low, high = self.spread
         return [

@@ -29,6 +29,16 @@ KINDS: dict[str, type[Server]] = {
     server.name: server for server in (PostgreSQL, MariaDB, Redis, MongoDB)
 }
 
+# References that lead into whichever library is measured.
+SQLALCHEMY = "apscheduler.jobstores.sqlalchemy:SQLAlchemyJobStore"
+STORES = {
+    "SQLite": SQLALCHEMY,
+    "PostgreSQL": SQLALCHEMY,
+    "MariaDB": SQLALCHEMY,
+    "Redis": "apscheduler.jobstores.redis:RedisJobStore",
+    "MongoDB": "apscheduler.jobstores.mongodb:MongoDBJobStore",
+}
+
 
 class Servers:
     """The servers that were asked for; each is started once, and stopped at the end."""
@@ -43,9 +53,11 @@ class Servers:
             yield {}
         elif case.server == "SQLite":
             with tempfile.TemporaryDirectory() as folder:
-                yield {"place": {"url": f"sqlite:///{Path(folder) / 'jobs.sqlite'}"}}
+                url = f"sqlite:///{Path(folder) / 'jobs.sqlite'}"
+                yield {"store": {"class": STORES["SQLite"], "url": url}}
         else:
-            yield {"place": self._server(case.server).fresh()}
+            place = self._server(case.server).fresh()
+            yield {"store": {"class": STORES[case.server], **place}}
 
     def _server(self, name: str) -> Server:
         if name not in self._started:

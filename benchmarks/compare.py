@@ -91,7 +91,7 @@ class Measurer:
         for figure in case.figures:
             yield Row.of(
                 figure,
-                theirs=[theirs[figure.name] for theirs, _ in rounds],
+                theirs=[theirs[figure.name] for theirs, _ in rounds if theirs],
                 ours=[ours[figure.name] for _, ours in rounds],
             )
 
@@ -99,6 +99,8 @@ class Measurer:
         return self._measure(OURS, case.function, case)
 
     def _by_theirs(self, case: Case) -> dict[str, float]:
+        if case.only_ours:
+            return {}
         if case.against is not None:
             return self._measure(OURS, case.against, case)
 

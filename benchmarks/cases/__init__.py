@@ -36,9 +36,10 @@ class Case:
     :ivar function: ``module:name`` in this package; called with the options, it returns its
         figures by name
     :ivar quick: options for a look at whether the case works, in place of those for measuring
-    :ivar server: name of the server that the case needs; its job store arguments are added to
-        the options
+    :ivar server: name of the server that the case needs; the configuration of a job store that
+        has an empty place there is added to the options
     :ivar against: a function that is measured in place of 3.11.3
+    :ivar only_ours: whether 3.11.3 is left out
     """
 
     function: str
@@ -47,6 +48,7 @@ class Case:
     quick: Mapping[str, Any]
     server: str | None = None
     against: str | None = None
+    only_ours: bool = False
 
 
 def _rate(name: str, title: str, asked: float, unit: str = "jobs/s") -> Figure:
@@ -158,4 +160,74 @@ GROWTH = tuple(
     for size in GROWTH_SIZES
 )
 
-CASES: tuple[Case, ...] = (*ENGINE, *CRON, *LOOP, *GROWTH)
+SQLITE = (
+    Case(
+        "stores:due",
+        server="SQLite",
+        options={"size": 2_000},
+        quick={"size": 20},
+        figures=(_rate("due", "SQLite: due jobs", 30),),
+    ),
+    Case(
+        "stores:add_one_by_one",
+        server="SQLite",
+        options={"size": 500},
+        quick={"size": 20},
+        figures=(_rate("added", "SQLite: add_job", 1.2),),
+    ),
+    Case(
+        "stores:add_at_once",
+        server="SQLite",
+        options={"size": 10_000},
+        quick={"size": 20},
+        figures=(_rate("added", "SQLite: add_jobs", 20),),
+    ),
+    Case(
+        "stores:list_all",
+        server="SQLite",
+        options={"size": 2_000},
+        quick={"size": 20},
+        figures=(_rate("listed", "SQLite: get_jobs", 1),),
+    ),
+)
+
+SERVERS = tuple(
+    Case(
+        f"stores:{function}",
+        server=server,
+        options={"size": size},
+        quick={"size": 20},
+        figures=(_rate(figure, f"{server}: {title}", 10),),
+    )
+    for server in ("PostgreSQL", "MariaDB", "Redis", "MongoDB")
+    for function, figure, title, size in (
+        ("due", "due", "due jobs", 1_000),
+        ("add_at_once", "added", "add_jobs", 2_000),
+    )
+)
+
+ROWS = (10_000, 100_000, 1_000_000)
+
+# Only ours: 3.11.3 would take the better part of an hour to fill such a table.
+STORE_GROWTH = tuple(
+    Case(
+        "stores:due_among",
+        server=server,
+        options={"size": size, "due": 1_000},
+        quick={"size": size // 1_000, "due": 5},
+        figures=(_cost("each", f"{server}: a due job among {size:,}", None, "µs"),),
+        only_ours=True,
+    )
+    for server in ("SQLite", "PostgreSQL")
+    for size in ROWS
+)
+
+CASES: tuple[Case, ...] = (
+    *ENGINE,
+    *SQLITE,
+    *SERVERS,
+    *CRON,
+    *LOOP,
+    *GROWTH,
+    *STORE_GROWTH,
+)
