@@ -31,6 +31,16 @@ _ANNOUNCEMENTS = (
 )
 
 
+class Held:
+    """Outcomes of a job's runs that listeners are not to hear of yet."""
+
+    __slots__ = ("outcomes", "submissions")
+
+    def __init__(self) -> None:
+        self.submissions = 0  # that have not been announced; two threads may hand over at once
+        self.outcomes: list[SchedulerEvent] = []
+
+
 class Handover:
     """The way of runs from a scheduler's backlog to its executors."""
 
@@ -40,7 +50,7 @@ class Handover:
         self._submission_lock = scheduler._create_lock()
         # Guards what was held back: outcomes by store and job id.
         self._outcome_lock = scheduler._create_lock()
-        self._early_outcomes: dict[tuple[str | None, str], list[SchedulerEvent]] = {}
+        self._early_outcomes: dict[tuple[str | None, str], Held] = {}
 
     def hand_over(self, backlog: Backlog, limit: int = sys.maxsize) -> None:
         """Hand over the runs that are ready: those of so many jobs at the most."""
@@ -63,13 +73,20 @@ class Handover:
                 self._announce(code, advance)  # the log is to tell, too
 
     def _hold_outcomes(self, advance: Advance) -> None:
-        self._early_outcomes.setdefault((advance.job._jobstore_alias, advance.job.id), [])
+        key = (advance.job._jobstore_alias, advance.job.id)
+        with self._outcome_lock:
+            self._early_outcomes.setdefault(key, Held()).submissions += 1
 
     def _release_outcomes(self, advance: Advance) -> None:
+        key = (advance.job._jobstore_alias, advance.job.id)
         with self._outcome_lock:
-            key = (advance.job._jobstore_alias, advance.job.id)
-            outcomes = self._early_outcomes.pop(key, [])
-        for outcome in outcomes:
+            held = self._early_outcomes[key]
+            held.submissions -= 1
+            if held.submissions:
+                return
+            del self._early_outcomes[key]
+
+        for outcome in held.outcomes:
             self._scheduler._dispatch_event(outcome)
 
     def holds_back(self, event: Any) -> bool:
@@ -82,7 +99,7 @@ class Handover:
             if held is None:
                 return False
 
-            held.append(event)
+            held.outcomes.append(event)
             return True
 
     def drop(self, backlog: Backlog) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from time import monotonic
 from typing import Any
 
 import pytest
+import time_machine
 
 from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from tests.faults.faulty import BytesStore, Fault, Faults, FaultyStore, InjectedError
@@ -227,3 +230,56 @@ def test_a_trigger_that_cannot_follow_the_clock_keeps_no_other_job_waiting(
     scheduler.run(65)
 
     assert runs == pytest.approx([10, 20, 30, 40, 50, 60])
+
+
+class TickedScheduler(BaseScheduler):
+    """Looks when the test tells it to."""
+
+    def wakeup(self) -> None:
+        pass
+
+
+class StubClock(datetime):
+    """What a test suite puts in the place of datetime."""
+
+    shown = MARCH_1
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return cls.shown.astimezone(tz)
+
+
+def test_a_clock_of_a_test_suite_is_not_taken_to_be_set_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", StubClock)
+    scheduler = TickedScheduler(timezone="UTC")
+    scheduler.start()
+    job = scheduler.add_job(print, IntervalTrigger(hours=1, start_date=MARCH_1 + HOUR))
+    scheduler._process_jobs()
+    monkeypatch.setattr(StubClock, "shown", MARCH_1 - HOUR / 2)
+    scheduler._process_jobs()
+    scheduler.shutdown()
+
+    assert job.next_run_time == MARCH_1 + HOUR
+    assert "set back" not in caplog.text
+
+
+def test_a_clock_that_stands_still_is_not_taken_to_be_set_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = TickedScheduler(timezone="UTC")
+    scheduler.start()
+    with time_machine.travel(MARCH_1, tick=False):
+        job = scheduler.add_job(print, IntervalTrigger(hours=1, start_date=MARCH_1 + HOUR))
+        scheduler._process_jobs()
+        for seconds_later in (600.0, 1200.0):
+            monkeypatch.setattr(
+                "apscheduler.schedulers.base.monotonic",
+                lambda later=seconds_later: monotonic() + later,
+            )
+            scheduler._process_jobs()
+
+    scheduler.shutdown()
+    assert job.next_run_time == MARCH_1 + HOUR
+    assert "set back" not in caplog.text
