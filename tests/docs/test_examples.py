@@ -48,24 +48,21 @@ def output_of(cwd: Path, *command: str | Path) -> tuple[str, str]:
         return output, errors
 
 
+FILES = sorted(path.name for path in EXAMPLES.glob("*.py"))
+FOLDERS = sorted({path.parent.name for path in EXAMPLES.glob("*/*.py")})
+
+
 def test_every_example_is_listed_with_one_line() -> None:
     text = (EXAMPLES / "README.rst").read_text(encoding="utf-8")
     listed = re.findall(r"^   \* - ``([\w/.]+)``\n     - (\S.*)$", text, re.MULTILINE)
-    files = {path.name for path in EXAMPLES.glob("*.py")}
-    folders = {f"{path.name}/" for path in EXAMPLES.iterdir() if any(path.glob("*.py"))}
-    assert {name for name, _ in listed} == files | folders
+    assert {name for name, _ in listed} == {*FILES, *(f"{name}/" for name in FOLDERS)}
 
 
 def test_every_example_is_run_by_a_test() -> None:
     tests = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
     )
-    names = [path.name for path in EXAMPLES.iterdir() if path.suffix == ".py" or path.is_dir()]
-    untested = [
-        name
-        for name in names
-        if name != "__pycache__" and name not in tests and Path(name).stem not in tests
-    ]
+    untested = [name for name in FILES + FOLDERS if Path(name).stem not in tests]
     assert not untested
 
 
