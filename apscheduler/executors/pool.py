@@ -136,6 +136,9 @@ class ProcessPoolExecutor(BasePoolExecutor):
 
     def after_fork(self) -> None:
         super().after_fork()
+        # multiprocessing would wait for the workers at exit, and they are no children of this one.
+        for worker in list((self._pool._processes or {}).values()):
+            _children_of_this_process().discard(worker)
         self._pool = self._make_pool()
 
     def shutdown(self, wait: bool | float = True) -> None:
@@ -162,6 +165,14 @@ class ProcessPoolExecutor(BasePoolExecutor):
             process.join(TERMINATION_SECONDS)
             if process.is_alive():
                 process.kill()
+
+
+def _children_of_this_process() -> set[Any]:
+    """Return what multiprocessing takes for the children of this process."""
+    from multiprocessing import process
+
+    children: set[Any] = getattr(process, "_children", set())  # there is no public name for it
+    return children
 
 
 _process_executors: WeakSet[ProcessPoolExecutor] = WeakSet()

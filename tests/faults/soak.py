@@ -211,9 +211,10 @@ def soak(seconds: float, jobs: int, retry: float, virtual: bool) -> list[str]:
         ledger = Ledger(scheduler._now)
 
         scheduler.start()
-        start = scheduler._now() + 2 * SECOND
+        start = scheduler._now() + (2 + jobs / 100) * SECOND
         end = start + seconds * SECOND
         add_jobs(scheduler, ledger, jobs, start, end)
+        assert scheduler._now() < start, "adding the jobs took too long: no run was due so far"
         print(f"{jobs} jobs, {ledger.expected} runs; each operation fails one time in 100")
         faults.probability = PROBABILITY
         samples = []

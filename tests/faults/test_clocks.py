@@ -203,6 +203,30 @@ def test_jobs_are_moved_once_though_the_store_fails_while_they_are(
         )
 
 
+def test_a_job_that_was_changed_before_the_store_could_move_it_stays_as_it_was_changed(
+    world: World,
+) -> None:
+    faults = Faults(1, kinds=[Fault.BEFORE], only=["update_jobs"], limit=0)
+    scheduler = WorldScheduler(world, jobstore_retry_interval=30)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    runs, job = noting(scheduler)
+    scheduler.add_job(job, "interval", id="changed", minutes=6)
+
+    def set_back() -> None:
+        faults.limit = 1
+        world.set_clock(-HOUR)
+
+    def change() -> None:
+        scheduler.modify_job("changed", next_run_time=world.wall + timedelta(seconds=100))
+
+    world.at(400, set_back)
+    world.at(430, change)  # the clock was noticed at 420, and the store is tried again at 450
+    scheduler.run(600)
+
+    assert faults.injected.total() == 1
+    assert runs == pytest.approx([360, 530])
+
+
 _moments: dict[int, tuple[World, list[tuple[int, float]]]] = {}
 
 

@@ -193,6 +193,28 @@ def test_a_write_that_stays_unclear_is_settled_when_the_store_answers_again(kind
     runs.check()
 
 
+def test_settling_a_write_leaves_alone_what_another_program_wrote_since() -> None:
+    rows = BytesStore()
+    writes = Faults(1, kinds=[Fault.AFTER], only=["update_jobs"], limit=1)
+    lookups = Faults(1, only=["lookup_job"])
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(rows, writes), lookups))
+    start = MARCH_1 + timedelta(seconds=20)
+    scheduler.add_job(nothing, "interval", id="a", minutes=1, start_date=start)
+    scheduler.start()
+    scheduler.advance(21)
+    assert writes.injected.total() == 1
+
+    job = rows.lookup_job("a")
+    assert job is not None
+    job.next_run_time = tomorrow = MARCH_1 + timedelta(days=1)
+    rows.update_job(job)
+    lookups.probability = 0
+    scheduler.advance(60)
+
+    assert [job.next_run_time for job in scheduler.get_jobs()] == [tomorrow]
+
+
 def test_a_store_that_is_down_does_not_hold_up_another_one() -> None:
     faults = Faults(1)
     scheduler = ManualScheduler(now=MARCH_1)
