@@ -170,6 +170,12 @@ class EventLoopScheduler(BaseScheduler):
             self._stop_parts(wait=False)
             self._end_shutdown(then)
 
+    def _shut_down_without_loop(self, then: Callable[[], object]) -> None:
+        """Stop when the loop does not run: no job that needs it would begin, nor end."""
+        self._stop_timer()
+        self._stop_parts(wait=False)
+        self._end_shutdown(then)
+
     def _stop_beside_loop(self, wait: bool | float, then: Callable[[], object]) -> None:
         self._stop_parts(wait)
         try:

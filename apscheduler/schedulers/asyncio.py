@@ -78,10 +78,8 @@ class AsyncIOScheduler(EventLoopScheduler):
 
         if loop.is_running():
             self._on_loop(self._shutdown, wait, finish)
-        else:  # what runs on it will not end
-            self._stop_timer()
-            self._stop(wait=False)
-            finish()
+        else:
+            self._shut_down_without_loop(finish)
 
         return finished
 

@@ -48,7 +48,7 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         greenlet = self._greenlet
         super().shutdown(wait)
         if self._greenlet is greenlet:  # no listener has started the scheduler anew
-            self._greenlet = None
+            self._greenlet = self._hub = None
         if greenlet is not None and greenlet is not gevent.getcurrent():
             greenlet.join()
 

@@ -61,9 +61,8 @@ class TwistedScheduler(EventLoopScheduler):
         finish = partial(finished.callback, None)
         if self._reactor.running:
             self._on_loop(self._shutdown, wait, finish)
-        else:  # what runs on it will not end
-            self._stop(wait=False)
-            finish()
+        else:
+            self._shut_down_without_loop(finish)
 
         return finished
 

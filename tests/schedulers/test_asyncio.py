@@ -27,7 +27,7 @@ from apscheduler.executors.base import BaseExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler, run_in_event_loop
-from tests.recorder import PATIENCE, Recorder
+from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -236,6 +236,24 @@ class TestShutdown:
         recorder = asyncio.run(main())
         assert recorder.names[-2:] == ["SCHEDULER_SHUTDOWN", "JOB_EXECUTED"]
         assert recorder.events[-1].retval == "survived"
+
+    def test_runs_that_the_loop_has_not_begun_when_it_ends_are_told(self) -> None:
+        async def main() -> None:
+            scheduler.start()
+            await until(lambda: "JOB_SUBMITTED" in recorder.names)
+
+        scheduler = AsyncIOScheduler()
+        recorder = Recorder(scheduler)
+        scheduler.add_jobs([{"func": asyncio.sleep, "args": [0]}] * 1000)
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        scheduler.shutdown()
+        submitted = recorder.names.count("JOB_SUBMITTED")
+        assert recorder.names.count("JOB_MISSED") == 1000 - submitted > 0
+
+        # Those that were cancelled hear of it if the loop runs once more.
+        loop.run_until_complete(until(lambda: len(recorder.of(OUTCOMES)) == 1000))
+        loop.close()
 
     def test_it_works_after_the_loop_has_ended(self) -> None:
         scheduler = AsyncIOScheduler()
