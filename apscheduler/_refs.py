@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from inspect import Parameter, Signature, iscoroutinefunction, ismethod, signature
-from threading import Lock
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import ReferenceType, WeakKeyDictionary
 
 
 class _Undefined:
@@ -134,10 +132,10 @@ def add_function_alias(old_ref: str, new_ref: str) -> None:
         raise ValueError(f'The alias "{old_ref}" -> "{new_ref}" leads back to "{old_ref}"')
 
     _function_aliases[old_ref] = new_ref
-    with _watchers_lock:
-        watchers = list(_watchers)
-    for watcher in watchers:
-        watcher.function_alias_added()
+    for watcher in list(_watchers.values()):
+        known = watcher()
+        if known is not None:
+            known.function_alias_added()
 
 
 class AliasWatcher(Protocol):
@@ -146,29 +144,17 @@ class AliasWatcher(Protocol):
     def function_alias_added(self) -> None: ...
 
 
-_watchers: WeakSet[AliasWatcher] = WeakSet()
-_watchers_lock = Lock()
-
-
-def _renew_lock() -> None:
-    """In a forked child, there may be nobody to release the lock."""
-    global _watchers_lock
-    _watchers_lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_renew_lock)
+# By id(), and changed in single steps only: a lock might be held by another thread at a fork.
+_watchers: dict[int, ReferenceType[AliasWatcher]] = {}
 
 
 def watch_aliases(watcher: AliasWatcher) -> None:
     """Call the method of the watcher after each new function alias, until it is unwatched."""
-    with _watchers_lock:
-        _watchers.add(watcher)
+    _watchers[id(watcher)] = ReferenceType(watcher)
 
 
 def unwatch_aliases(watcher: AliasWatcher) -> None:
-    with _watchers_lock:
-        _watchers.discard(watcher)
+    _watchers.pop(id(watcher), None)
 
 
 def _split_ref(ref: str) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,7 @@ class EtcdJobStore(NodeJobStore):
         self.close_connection_on_exit = close_connection_on_exit
         # None: the client is not ours to make.
         self._connect_args = connect_args if client is None else None
-        self._connected_in: int | None = None  # id of the process
+        self._must_connect = False
         self.client = self._connect() if client is None else maybe_ref(client)
         self._revision = 0  # of the last answer that the index has seen
 
@@ -78,20 +77,24 @@ class EtcdJobStore(NodeJobStore):
         client = etcd3.client(**options)
         for endpoint in client.endpoints.values():
             endpoint.time_retry = 0.0  # there is no other server to turn to for five minutes
-        self._connected_in = os.getpid()
+        self._must_connect = False
         return client
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
-        # A client is of no use after it was closed, nor in a fork of the process that made it.
-        if self._connect_args is not None and self._connected_in != os.getpid():
+        if self._must_connect:
             self.client = self._connect()
 
     def shutdown(self) -> None:
         super().shutdown()
         if self._connect_args is not None or self.close_connection_on_exit:
             self.client.close()
-            self._connected_in = None
+            self._must_connect = self._connect_args is not None
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._forget_index()
+        self._must_connect = self._connect_args is not None  # clients do not survive a fork
 
     @property
     def _prefix(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +68,11 @@ class MongoDBJobStore(PersistentJobStore):
         self._names = database, collection
         # None: the client is not ours to make or to close.
         self._connect_args = connect_args if client is None else None
-        self._connected_in: int | None = None  # id of the process
+        self._must_connect = False
         self._use(self._connect() if client is None else maybe_ref(client))
 
     def _connect(self) -> MongoClient[Document]:
-        self._connected_in = os.getpid()
+        self._must_connect = False
         arguments = dict(self._connect_args or {})
         # While MongoDB is down, pymongo's own 30 seconds would hold up the jobs of other stores.
         if _SELECTION_TIMEOUT.lower() not in str(arguments.get("host")).lower():
@@ -92,8 +91,7 @@ class MongoDBJobStore(PersistentJobStore):
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
-        # A client is of no use after it was closed, nor in a fork of the process that made it.
-        if self._connect_args is not None and self._connected_in != os.getpid():
+        if self._must_connect:
             self._use(self._connect())
 
         self.collection.create_index("next_run_time", sparse=True)
@@ -102,7 +100,11 @@ class MongoDBJobStore(PersistentJobStore):
         super().shutdown()
         if self._connect_args is not None:
             self.client.close()
-            self._connected_in = None
+            self._must_connect = True
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._must_connect = self._connect_args is not None  # clients do not survive a fork
 
     # --- reading -------------------------------------------------------------------------------
 

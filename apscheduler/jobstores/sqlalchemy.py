@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -97,16 +96,10 @@ class SQLAlchemyJobStore(PersistentJobStore):
         else:
             raise ValueError('SQLAlchemyJobStore needs either "url" or "engine"')
 
-        self._made_in = os.getpid()
         self.jobs_t = _table(tablename, maybe_ref(metadata), tableschema)
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
-        if self._owns_engine and self._made_in != os.getpid():
-            # Connections that a fork copied belong to the parent, which goes on using them.
-            self.engine.dispose(close=False)
-            self._made_in = os.getpid()
-
         self._create_table()
 
     def _create_table(self) -> None:
@@ -121,6 +114,12 @@ class SQLAlchemyJobStore(PersistentJobStore):
         super().shutdown()
         if self._owns_engine:
             self.engine.dispose()
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        if self._owns_engine:
+            # The connections belong to the parent, which goes on using them.
+            self.engine.dispose(close=False)
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -74,7 +73,7 @@ class ZooKeeperJobStore(NodeJobStore):
         self.close_connection_on_exit = close_connection_on_exit
         # None: the client is not ours to make.
         self._connect_args = connect_args if client is None else None
-        self._connected_in: int | None = None  # id of the process
+        self._must_connect = False
         self.client = self._connect() if client is None else maybe_ref(client)
 
         # Set by watches, in a thread of the client; read and reset by _refresh().
@@ -83,13 +82,12 @@ class ZooKeeperJobStore(NodeJobStore):
         self._changed: set[str] = set()
 
     def _connect(self) -> Any:
-        self._connected_in = os.getpid()
+        self._must_connect = False
         return KazooClient(**(self._connect_args or {}))
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
-        # A client is of no use after it was closed, nor in a fork of the process that made it.
-        if self._connect_args is not None and self._connected_in != os.getpid():
+        if self._must_connect:
             self.client = self._connect()
         if not self.client.connected:
             self.client.start(timeout=TIMEOUT)
@@ -105,7 +103,12 @@ class ZooKeeperJobStore(NodeJobStore):
         if self._connect_args is not None or self.close_connection_on_exit:
             self.client.stop()
             self.client.close()
-            self._connected_in = None
+            self._must_connect = self._connect_args is not None
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._forget_index()
+        self._must_connect = self._connect_args is not None  # clients do not survive a fork
 
     # --- the index -----------------------------------------------------------------------------
 

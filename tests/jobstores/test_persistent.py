@@ -1,0 +1,105 @@
+"""What all stores share that write bytes, on SQLite and in real loops and processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from threading import Event
+from types import ModuleType
+
+import pytest
+
+from apscheduler.job import add_function_alias
+from apscheduler.jobstores.base import BaseJobStore
+from apscheduler.jobstores.mongodb import MongoDBJobStore
+from apscheduler.jobstores.redis import RedisJobStore
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from tests.jobstores.jobs import record
+
+ran = Event()
+
+
+def test_a_running_scheduler_wakes_up_when_a_function_gets_an_alias(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("module_that_goes_away")
+    module.__dict__["run"] = ran.set
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    store = SQLAlchemyJobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    scheduler = BackgroundScheduler(timezone="UTC", jobstores={"default": store})
+    scheduler.start(paused=True)
+    scheduler.add_job(f"{module.__name__}:run", id="job")
+    scheduler.shutdown()
+
+    monkeypatch.delitem(sys.modules, module.__name__)
+    scheduler.start()
+    assert [id for id, _, _ in scheduler.get_unrestorable_jobs()] == ["job"]
+    add_function_alias(f"{module.__name__}:run", f"{__name__}:run_by_alias")
+    assert ran.wait(10)
+    scheduler.shutdown()
+
+
+def run_by_alias() -> None:
+    ran.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*MongoClient opened before fork:UserWarning")
+@pytest.mark.parametrize(
+    ("server", "store_class"),
+    [
+        ("postgresql", SQLAlchemyJobStore),
+        ("mariadb", SQLAlchemyJobStore),
+        ("redis_server", RedisJobStore),
+        ("mongodb", MongoDBJobStore),
+    ],
+)
+def test_after_a_fork_parent_and_child_have_connections_of_their_own(
+    server: str, store_class: Callable[..., BaseJobStore], request: pytest.FixtureRequest
+) -> None:
+    place = request.getfixturevalue(server).fresh()
+    scheduler = BackgroundScheduler(timezone="UTC", jobstores={"default": store_class(**place)})
+    scheduler.start(paused=True)
+    scheduler.add_job(record, "interval", hours=1, id="of the parent")
+
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            scheduler.start(paused=True)
+            scheduler.add_job(record, "interval", hours=1, id="of the child")
+            found = {job.id for job in scheduler.get_jobs()}
+            scheduler.shutdown()
+            code = 0 if found == {"of the parent", "of the child"} else 2
+        finally:
+            os._exit(code)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert {job.id for job in scheduler.get_jobs()} == {"of the parent", "of the child"}
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("sqlalchemy", "sqlalchemy"),
+        ("redis", "redis"),
+        ("mongodb", "pymongo"),
+        ("zookeeper", "kazoo"),
+        ("etcd", "etcd3"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"apscheduler.jobstores.{module}", raising=False)
+    with pytest.raises(ImportError, match=rf"pip install apscheduler\[{module}\]"):
+        import_module(f"apscheduler.jobstores.{module}")
