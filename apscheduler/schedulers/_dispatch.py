@@ -305,6 +305,11 @@ class DispatchPass:
             for advance in advances:
                 advance.job.next_run_time = advance.old
             self._settle(store, advances)
+        except BaseException:  # Ctrl+C: shutdown() looks at what the store holds
+            for advance in advances:
+                advance.job.next_run_time = advance.old
+                self._backlog.unclear[advance.key] = advance
+            raise
         else:
             # Somebody else removed the missing ones: they are not to run.
             started = [a for a in advances if a.job.id not in missing] if missing else advances

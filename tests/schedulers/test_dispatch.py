@@ -516,6 +516,39 @@ class TestFailingStores:
             stopped.get_job("job")
 
 
+class InterruptedStore(CopyingStore):
+    """Ctrl+C comes once, in the middle of moving jobs on: before it took effect or after."""
+
+    def __init__(self, when: str) -> None:
+        super().__init__()
+        self.when = when
+
+    def update_jobs(self, jobs: Any) -> Any:
+        when, self.when = self.when, ""
+        if when == "before":
+            raise KeyboardInterrupt
+        missing = super().update_jobs(jobs)
+        if when == "after":
+            raise KeyboardInterrupt
+
+        return missing
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_that_ctrl_c_interrupts_is_made_by_the_shutdown(
+    stopped: ManualScheduler, when: str
+) -> None:
+    runs: list[str] = []
+    stopped.add_jobstore(InterruptedStore(when))
+    stopped.add_job(runs.append, "interval", ["ran"], minutes=1)
+    stopped.start()
+    with pytest.raises(KeyboardInterrupt):
+        stopped.advance(60)
+
+    stopped.shutdown()
+    assert runs == ["ran"]
+
+
 class TestFromInsideOfJobs:
     def test_a_job_may_change_itself(self, scheduler: ManualScheduler) -> None:
         runs: list[float] = []
