@@ -93,6 +93,9 @@ class Backlog:
 
     def waiting(self) -> set[tuple[str, str]]:
         """The jobs whose last runs have not been handed over yet."""
+        if not (self.ready or self.stuck):
+            return set()
+
         return {advance.key for advance in list(self.ready)} | self.stuck.keys()
 
     def take_all(self) -> list[Advance]:
@@ -317,6 +320,9 @@ class DispatchPass:
 
     def _settle_unclear(self, alias: str, store: BaseJobStore) -> None:
         """Find out about the writes of earlier passes that failed."""
+        if not self._backlog.unclear:
+            return
+
         unclear = [advance for key, advance in self._backlog.unclear.items() if key[0] == alias]
         for advance in unclear:
             del self._backlog.unclear[advance.key]

@@ -308,7 +308,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _hand_over_last_runs(self) -> None:
         with self._jobstores_lock:
-            self._dispatch_pass().settle()
+            self._dispatch_pass(self._now()).settle()
         self._hand_over_ready_runs()
 
     def _leave_shutdown(self) -> None:
@@ -1073,20 +1073,21 @@ class BaseScheduler(metaclass=ABCMeta):
             if self.state != STATE_RUNNING:
                 return None
 
-            set_back_by = self._clock_watch.set_back_by(self._now(), self._elapsed())
+            now = self._now()
+            set_back_by = self._clock_watch.set_back_by(now, self._elapsed())
             if set_back_by is not None:
                 self._logger.warning("The clock was set back by %s", set_back_by)
                 self._backlog.set_backs.note(self._jobstores, set_back_by)
 
-            self._next_look = self._dispatch_pass().run()
+            self._next_look = self._dispatch_pass(now).run()
             return self._next_look
 
-    def _dispatch_pass(self) -> DispatchPass:
+    def _dispatch_pass(self, now: datetime) -> DispatchPass:
         return DispatchPass(
             self._jobstores,
             self._lookup_executor,
             self._backlog,
-            self._now(),
+            now,
             timedelta(seconds=self.jobstore_retry_interval),
             self._logger,
         )
