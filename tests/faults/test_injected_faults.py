@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -34,6 +33,8 @@ from tests.faults.ledger import Ledger, note_run
 from tests.jobs import nothing
 from tests.recorder import Recorder
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 MARCH_1 = datetime(2030, 3, 1, 8, tzinfo=timezone.utc)
 JOBS = 100
 RUNS = 5
@@ -53,13 +54,6 @@ STORES_OF_BYTES = {
 }
 # The memory store keeps the very jobs, so that a write can only be lost between the two.
 STORES = {**STORES_OF_BYTES, "memory": MemoryJobStore}
-
-
-@pytest.fixture(autouse=True)
-def _no_log_of_thousands_of_faults() -> Iterator[None]:
-    logging.disable(logging.ERROR)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def run_times_from(start: datetime, interval: timedelta) -> list[datetime]:

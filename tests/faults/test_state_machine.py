@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +32,8 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from tests.faults.faulty import BytesStore, Faults, FaultyStore, InjectedError
 from tests.recorder import Recorder
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 # The clock stands at half seconds while the program acts, and jobs run at whole ones.
 BEGIN = datetime(2030, 3, 1, 8, 0, 0, 500_000, tzinfo=timezone.utc)
@@ -90,13 +91,6 @@ class ModelJob:
 
         times = due[-1:] if self.coalesce else due
         return [(time, self.grace is None or now - time <= self.grace * SECOND) for time in times]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_log_of_thousands_of_faults() -> Iterator[None]:
-    logging.disable(logging.ERROR)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 # --- what is drawn ------------------------------------------------------------------------------
