@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import IO
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -43,8 +44,10 @@ def tick() -> None:
 if __name__ == "__main__":
     scheduler = BackgroundScheduler()
     scheduler.add_job(tick, "interval", seconds=1)
-    started = start_in_one_process(scheduler, "scheduler.lock")
-    print(f"process {os.getpid()}: {'runs jobs' if started else 'leaves them to another'}")
-    time.sleep(2.5 if started else 0)
-    if started:
+    if start_in_one_process(scheduler, "scheduler.lock"):
+        print(f"process {os.getpid()} runs jobs until Ctrl+C", flush=True)
+        with suppress(KeyboardInterrupt):
+            Event().wait()
         scheduler.shutdown()
+    else:
+        print(f"process {os.getpid()} leaves them to another")

@@ -68,7 +68,7 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
     scheduler = BackgroundScheduler()
     watchdog = Watchdog(scheduler, limit=0.5)
-    scheduler.add_job(time.sleep, args=[2], id="slow")
+    scheduler.add_job(time.sleep, args=[1.5], id="slow")
     scheduler.add_job(time.sleep, args=[0], id="quick")
     scheduler.add_job(watchdog.report, "interval", seconds=1)
     scheduler.start()

@@ -74,7 +74,7 @@ def test_the_watchdog_reports_the_slow_job_only(tmp_path: Path) -> None:
 
 def test_metrics_count_every_kind_of_outcome(tmp_path: Path) -> None:
     output, _ = output_of(tmp_path, EXAMPLES / "metrics.py")
-    for line in (r"error: [12]", r"executed: \d+", r"left out: \d", r"longest run: 0\.[3-9]"):
+    for line in (r"error: \d", r"executed: \d", r"left out: \d", r"longest run: \d"):
         assert re.search(f"^{line}", output, re.MULTILINE), output
 
 
@@ -106,8 +106,10 @@ def test_of_several_processes_one_runs_the_jobs(tmp_path: Path) -> None:
         assert first.stdout is not None
         assert "runs jobs" in first.stdout.readline()
         assert "leaves them to another" in output_of(tmp_path, program)[0]
-        output, errors = first.communicate(timeout=PATIENCE)
-        assert f"tick in process {first.pid}" in output, errors
+        assert first.stdout.readline() == f"tick in process {first.pid}\n"
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=PATIENCE)
+        assert (first.returncode, errors) == (0, "")
 
     # The lock was freed with the process.
     with started(tmp_path, program) as third:
