@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.servers._server import Server, run
+from tests.servers._server import STOP_TIMEOUT, Server, run
 
 
 class PostgreSQL(Server):
@@ -40,6 +42,22 @@ class PostgreSQL(Server):
         # -F leaves the flush to the kernel: enough to survive a kill, if not a power cut.
         return [*program, "-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-k", "", "-F"]
 
+    def kill(self) -> None:
+        """Take the server away, with all of its children."""
+        # Each leads a session of its own, so that no signal to the group finds it. While one is
+        # left, it holds on to the shared memory, and the server cannot be started again.
+        children = _children_of(self._process.pid) if self._process is not None else []
+        super().kill()
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while any(_is_alive(pid) for pid in children):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL's processes {children} did not end")
+            time.sleep(0.005)
+
     def _ping(self) -> None:
         self._execute("SELECT 1")
 
@@ -59,3 +77,21 @@ class PostgreSQL(Server):
             return []
 
         return [self._program("unshare"), "--user", "--map-user=1000", "--map-group=1000"]
+
+
+def _children_of(pid: int) -> list[int]:
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except OSError:
+        return []  # a system without /proc
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+    return state not in "ZX"  # dead, but not yet buried by its parent
