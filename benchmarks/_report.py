@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
@@ -108,6 +109,14 @@ def write_results(rows: Sequence[Row], folder: Path) -> list[Row]:
     return results
 
 
+def write_table(rows: Sequence[Row], folder: Path) -> None:
+    """Write ``performance.csv``, the table of the documentation."""
+    with open(folder / "performance.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADINGS)
+        writer.writerows(row.cells() for row in rows)
+
+
 def page(rows: Sequence[Row]) -> str:
     lines = [
         f"# Beside APScheduler {THEIRS}",
@@ -148,7 +157,7 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter
 
-    rows = [row for row in rows if row.asked is not None][::-1]
+    rows = [row for row in rows if row.theirs][::-1]
     figure, axes = pyplot.subplots(figsize=(9, 0.32 * len(rows) + 1.2), layout="constrained")
     better = [row.times_better for row in rows]
     bars = axes.barh([row.title for row in rows], [value - 1 for value in better], left=1)

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from _libraries import HERE, OURS, fetch_theirs
-from _report import Row, draw, print_row, write_results
+from _report import Row, draw, print_row, write_results, write_table
 from _servers import MissingServerError, Servers
 from cases import CASES, Case
 
@@ -41,7 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         results = write_results(rows, options.output)
-        draw(results, options.plot or options.output)
+        write_table(results, options.docs or options.output)
+        draw(results, options.docs or options.output)
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
@@ -50,10 +51,10 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="measurements by each library")
     parser.add_argument("--quick", action="store_true", help="see whether the cases work: no time")
     parser.add_argument("--output", type=Path, help="where to write the results")
-    parser.add_argument("--plot", type=Path, help="where to draw the plot, if elsewhere")
+    parser.add_argument("--docs", type=Path, help="where to write table and plot, if elsewhere")
     options = parser.parse_args(arguments)
     if options.output is None and not options.quick:
-        options.output, options.plot = HERE, DOCS
+        options.output, options.docs = HERE, DOCS
     return options
 
 
