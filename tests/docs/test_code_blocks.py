@@ -159,3 +159,13 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 
     pages = {page for page in PAGES if page.is_relative_to(DOCS)} - {DOCS / "index.rst"}
     assert pages <= listed, "in no toctree: " + ", ".join(map(name_of, pages - listed))
+
+
+def test_tables_of_contents_are_the_ones_that_the_theme_bears() -> None:
+    # Furo has its own beside each page, and paints others red, without a warning.
+    wanted = (
+        ".. contents::\n   :class: this-will-duplicate-information-and-it-is-still-useful-here\n"
+    )
+    for page in DOCS.rglob("*.rst"):
+        text = page.read_text(encoding="utf-8")
+        assert text.count(".. contents::") == text.count(wanted), name_of(page)
