@@ -17,5 +17,8 @@ exclude_patterns = ["_build", "newsfragments"]
 html_theme = "furo"
 html_title = f"{project} {version}"
 
-autodoc_typehints = "description"
+# In the signature: among the parameters, autodoc shows the types of attributes of the same name.
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+maximum_signature_line_length = 80
 autodoc_member_order = "bysource"
