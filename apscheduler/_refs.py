@@ -227,8 +227,8 @@ _signatures: WeakKeyDictionary[Any, Signature] = WeakKeyDictionary()
 
 def _signature(func: Any) -> Signature | None:
     """The signature of a callable; None where it tells none, as some builtins do."""
-    # Only plain functions are remembered: others may be made anew for each job.
-    if not isinstance(func, (FunctionType, BuiltinFunctionType)):
+    # Only functions and classes are remembered: others may be made anew for each job.
+    if not isinstance(func, (FunctionType, BuiltinFunctionType, type)):
         return _read_signature(func)
 
     known = _signatures.get(func)
@@ -243,6 +243,15 @@ def _read_signature(func: Any) -> Signature | None:
         return signature(func)
     except (TypeError, ValueError):
         return None
+
+
+def takes_keyword(func: Any, name: str) -> bool:
+    """Tell whether a callable takes a keyword argument of this name; True where it tells none."""
+    sig = _signature(func)
+    return sig is None or any(
+        param.kind is Parameter.VAR_KEYWORD or param.name == name
+        for param in sig.parameters.values()
+    )
 
 
 def check_callable_args(

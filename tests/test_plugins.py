@@ -396,3 +396,14 @@ class TestPatchedClocks:
         late = MARCH_1 - timedelta(seconds=5)
         events = run_job(job, "default", [late, MARCH_1], "apscheduler.executors.default")
         assert [event.code for event in events] == [EVENT_JOB_MISSED, EVENT_JOB_EXECUTED]
+
+
+def test_triggers_that_have_no_zone_are_built_by_name_as_well(scheduler: ManualScheduler) -> None:
+    every_two, every_three = (
+        IntervalTrigger(seconds=seconds, start_date=scheduler.now) for seconds in (2, 3)
+    )
+    both = scheduler.add_job(print, "and", triggers=[every_two, every_three])
+    either = scheduler.add_job(print, "or", triggers=[every_two, every_three])
+
+    assert both.next_run_times(2)[1] - scheduler.now == timedelta(seconds=6)
+    assert either.next_run_times(2)[1] - scheduler.now == timedelta(seconds=2)

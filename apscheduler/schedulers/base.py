@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from tzlocal import get_localzone
 
-from .._refs import undefined
+from .._refs import takes_keyword, undefined
 from .._time import astimezone
 from ..events import (
     EVENT_ALL,
@@ -1130,7 +1130,10 @@ class BaseScheduler(metaclass=ABCMeta):
                 f"Expected a trigger instance or string, got {type(trigger).__name__} instead"
             )
 
-        trigger_args = {"timezone": self.timezone, **trigger_args}
+        # Some have no zone, like "and" and "or": their parts have one each.
+        cls = load_class("triggers", trigger, BaseTrigger, self._trigger_classes)
+        if takes_keyword(cls, "timezone"):
+            trigger_args = {"timezone": self.timezone, **trigger_args}
         return self._create_plugin_instance("trigger", trigger, trigger_args)  # type: ignore[no-any-return]
 
     def _create_plugin_instance(
