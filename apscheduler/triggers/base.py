@@ -19,6 +19,18 @@ class BaseTrigger(ABC):
 
     __slots__ = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let no method that is faster bypass a get_next_fire_time() that overrides its class's.
+
+        Triggers of 3.x override that one alone, also those that subclass a trigger of ours.
+        """
+        super().__init_subclass__(**options)
+        classes = cls.__mro__
+        rule = _position(classes, "get_next_fire_time")
+        for name in ("get_first_fire_time", "get_last_fire_time"):
+            if rule < _position(classes, name) < classes.index(BaseTrigger):
+                setattr(cls, name, getattr(BaseTrigger, name))
+
     @abstractmethod
     def get_next_fire_time(
         self, previous_fire_time: datetime | None, now: datetime
@@ -127,6 +139,11 @@ class BaseTrigger(ABC):
         moves_on = following is not None and is_later(following, fire_time)
 
         return following if moves_on else None
+
+
+def _position(classes: tuple[type, ...], name: str) -> int:
+    """Return the position of the class that a method comes from."""
+    return next(i for i, cls in enumerate(classes) if name in vars(cls))
 
 
 def check_jitter(jitter: Any) -> float | None:

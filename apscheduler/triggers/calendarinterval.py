@@ -117,11 +117,14 @@ class CalendarIntervalTrigger(BaseTrigger):
         if previous_fire_time is None:
             return self._first_from(self.start_date, None, now)
 
-        return self.get_first_fire_time(previous_fire_time, now)
+        return self._first_later(previous_fire_time, now)
 
     def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
         """Return the first time on the grid later than ``after``, or else not before ``now``."""
         limit = now.astimezone(UTC) - MICROSECOND if after is None else after
+        return self._first_later(limit, now)
+
+    def _first_later(self, limit: datetime, now: datetime) -> datetime | None:
         return self._first_from(self._local_date(limit), limit, now)
 
     def _first_from(self, floor: date, after: datetime | None, now: datetime) -> datetime | None:

@@ -155,3 +155,74 @@ def test_a_jitter_that_is_none_is_refused_in_words(make: Any) -> None:
         make(-5)
     with pytest.raises(TypeError, match="jitter must be a number of seconds or None, not '5'"):
         make("5")
+
+
+class TestTriggersThatOverrideOneMethodOfOurs:
+    """As programs for 3.x do, which had but one method to override."""
+
+    SATURDAY = datetime(2024, 6, 1, 9, tzinfo=UTC)
+
+    class WithoutSundays(CronTrigger):
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            fire_time = super().get_next_fire_time(previous_fire_time, now)
+            while fire_time is not None and fire_time.weekday() == 6:
+                fire_time = super().get_next_fire_time(fire_time, now)
+            return fire_time
+
+    class Unchanged(WithoutSundays):
+        pass
+
+    class AnHourLater:
+        """A mixin, which is no trigger by itself."""
+
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            fire_time = super().get_next_fire_time(previous_fire_time, now)  # type: ignore[misc]
+            return fire_time and fire_time + HOUR  # type: ignore[no-any-return]
+
+    class LaterDate(AnHourLater, DateTrigger):
+        pass
+
+    class LaterCalendar(CalendarIntervalTrigger):
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            return super().get_next_fire_time(previous_fire_time, now)
+
+    class Direct(WithoutSundays):
+        """One that names its last time by itself."""
+
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            return super().get_next_fire_time(previous_fire_time, now)
+
+        def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
+            return NOON
+
+    @pytest.mark.parametrize("cls", [WithoutSundays, Unchanged])
+    def test_their_rule_holds_for_the_last_time(self, cls: type[CronTrigger]) -> None:
+        trigger = cls(hour=9, timezone=UTC)
+        sunday_noon = NOON + timedelta(days=1)
+        assert trigger.get_last_fire_time(self.SATURDAY, sunday_noon) == self.SATURDAY
+
+    def test_their_rule_holds_for_the_first_time(self) -> None:
+        assert self.LaterDate(NOON).get_first_fire_time(None, NOON) == NOON + HOUR
+
+    def test_they_may_ask_the_method_that_they_override(self) -> None:
+        trigger = self.LaterCalendar(days=1, start_date=NOON, hour=12, timezone=UTC)
+        assert trigger.get_first_fire_time(NOON, NOON) == NOON + timedelta(days=1)
+        assert trigger.get_last_fire_time(NOON, NOON + 50 * HOUR) == NOON + 48 * HOUR
+
+    def test_a_direct_method_of_their_own_is_kept(self) -> None:
+        trigger = self.Direct(hour=9, timezone=UTC)
+        assert trigger.get_last_fire_time(self.SATURDAY, NOON + 50 * HOUR) == NOON
+
+    @pytest.mark.parametrize(
+        "cls", [DateTrigger, IntervalTrigger, CalendarIntervalTrigger, CronTrigger, OrTrigger]
+    )
+    def test_ours_keep_their_direct_methods(self, cls: type[BaseTrigger]) -> None:
+        assert cls.get_last_fire_time is not BaseTrigger.get_last_fire_time
