@@ -38,24 +38,31 @@ class Advance:
     :ivar retry_at: when to try again to hand the runs over, if that failed
     """
 
-    __slots__ = ("alias", "error", "job", "new", "old", "retry_at", "run_times")
+    __slots__ = ("_run_times", "alias", "error", "job", "new", "old", "retry_at")
 
     def __init__(
         self,
         alias: str,
         job: Job,
-        run_times: list[datetime],
+        run_times: datetime | list[datetime],
         old: datetime,
         new: datetime | None,
         error: Exception | None = None,
     ) -> None:
         self.alias = alias
         self.job = job
-        self.run_times = run_times
+        self._run_times = run_times
         self.old = old
         self.new = new
         self.error = error
         self.retry_at: datetime | None = None
+
+    @property
+    def run_times(self) -> list[datetime]:
+        """The runs to start, oldest first."""
+        # Made when it is asked for: the fewer objects a pass holds, the less garbage collection.
+        runs = self._run_times
+        return runs if isinstance(runs, list) else [runs]
 
     @property
     def key(self) -> tuple[str, str]:
@@ -267,7 +274,7 @@ class DispatchPass:
             self._logger.exception(
                 'The trigger of job "%s" failed -- the job is paused after this run', job
             )
-            return Advance(alias, job, [due], due, None, exc)
+            return Advance(alias, job, due, due, None, exc)
 
     def _coalesced(self, alias: str, job: Job, due: datetime) -> Advance:
         run_time = due
@@ -278,7 +285,7 @@ class DispatchPass:
             following = _checked(following, run_time)
 
         # Unchecked, it is later than now, and so than the run time, which has come.
-        return Advance(alias, job, [run_time], due, following)
+        return Advance(alias, job, run_time, due, following)
 
     def _one_by_one(self, alias: str, job: Job, due: datetime) -> Advance:
         run_times = list(islice(job._due_run_times(self._now), RUNS_PER_PASS + 1))
