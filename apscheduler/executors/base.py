@@ -6,10 +6,10 @@ import logging
 import traceback
 from abc import ABCMeta, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from types import CoroutineType, TracebackType
+from types import AsyncGeneratorType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .._context import current_job, current_run_time, current_scheduler
@@ -312,8 +312,19 @@ def _error_event(
 
 
 def complete(result: Any) -> Any:
-    """Run a coroutine to its end in an event loop of its own; give anything else back."""
-    if not isinstance(result, CoroutineType):
+    """
+    Run a coroutine to its end in an event loop of its own; give anything else back.
+
+    :raises TypeError: for a generator, since nobody would iterate over it: it would not run
+    """
+    if isinstance(result, (GeneratorType, AsyncGeneratorType)):
+        kind = "a generator" if isinstance(result, GeneratorType) else "an asynchronous generator"
+        raise TypeError(
+            f"{result.__qualname__} is {kind} function: its body was not run, since nothing "
+            "iterates over what a job returns; have the job call a function that does"
+        )
+
+    if not isinstance(result, Coroutine):
         return result
 
     import asyncio  # slow to import, and most programs have no coroutines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -213,6 +214,44 @@ def test_a_plain_function_is_called_in_place(scheduler: ManualScheduler) -> None
     job = scheduler.add_job(jobs.two, "interval", [1], {"third": 3}, hours=1)
     (event,) = run_sync(job, [datetime.now(timezone.utc)])
     assert event.retval == (1, None, 3)
+
+
+def numbers() -> Iterator[int]:
+    yield 1
+
+
+async def later_numbers() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("func", [numbers, later_numbers])
+def test_a_generator_that_nobody_runs_is_told_as_an_error(
+    scheduler: ManualScheduler, func: Any
+) -> None:
+    job = scheduler.add_job(func, "interval", hours=1)
+    (event,) = run_sync(job, [datetime.now(timezone.utc)])
+    assert (event.code, type(event.exception)) == (EVENT_JOB_ERROR, TypeError)
+    assert f"{func.__name__} is a" in str(event.exception)
+    assert "generator function: its body was not run" in str(event.exception)
+
+
+class CompiledCoroutine(Coroutine[Any, Any, str]):
+    """Stands for the coroutines of Cython, which have a type of their own."""
+
+    def send(self, value: Any) -> Any:
+        raise StopIteration("result")
+
+    def throw(self, *args: Any) -> Any:
+        raise AssertionError("it does not wait for anything")
+
+    def __await__(self) -> Any:
+        raise AssertionError("it is run by a task")
+
+
+def test_a_coroutine_of_another_type_is_run(scheduler: ManualScheduler) -> None:
+    job = scheduler.add_job(CompiledCoroutine, "interval", hours=1)
+    (event,) = run_sync(job, [datetime.now(timezone.utc)])
+    assert (event.code, event.retval) == (EVENT_JOB_EXECUTED, "result")
 
 
 def test_a_coroutine_function_runs_where_a_loop_runs_already(scheduler: ManualScheduler) -> None:
