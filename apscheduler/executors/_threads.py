@@ -30,7 +30,8 @@ class ThreadPool:
     pool was shut down without waiting for them.
 
     :param thread_name_prefix: begins the name of each thread
-    :param initializer: called in each thread before its first task
+    :param initializer: called in each thread before its first task; if it raises, that task is not
+        run and fails with an :exc:`InitializerError`, and the next task calls it again
     :param initargs: arguments of ``initializer``
     """
 
@@ -67,10 +68,12 @@ class ThreadPool:
             if self._shutdown:
                 raise RuntimeError("The thread pool has been shut down and takes no more tasks")
 
+            # If no thread can be had, the task must not be left in the queue: whoever submits it
+            # is told, and may do so again.
+            if len(self._threads) < min(self._unfinished + 1, self._max_workers):
+                self._start_thread()
             self._unfinished += 1
             self._work_queue.put(task)
-            if len(self._threads) < min(self._unfinished, self._max_workers):
-                self._start_thread()
 
     def _start_thread(self) -> None:
         thread = Thread(
@@ -81,23 +84,38 @@ class ThreadPool:
         self._threads.add(thread)
         try:
             thread.start()
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             # No more threads can be had: those that run will do the task, if there are any.
             self._threads.discard(thread)
             if not self._threads:
                 raise
 
     def _work(self) -> None:
-        if self._initialize is not None:
-            self._run(self._initialize)
-
+        initialized = self._initialize is None
         while (task := self._work_queue.get()) is not None:
-            self._run(task)
+            initialized = initialized or self._is_initialized_for(task)
+            if initialized:
+                self._run(task)
             del task  # what it holds is not kept until the next one comes
             with self._lock:
                 self._unfinished -= 1
 
         self._work_queue.put(None)  # for the other threads
+
+    def _is_initialized_for(self, task: Task) -> bool:
+        """Call the initializer; if it fails, so does the task, and the next one calls it again."""
+        assert self._initialize is not None
+        try:
+            self._initialize()
+        except BaseException as exc:
+            logger.exception("The initializer of a thread failed; its task is not run")
+            error = InitializerError()
+            error.__cause__ = exc
+            if isinstance(task, RefusableTask):
+                self._run(partial(task.refuse, error))
+            return False
+
+        return True
 
     def _run(self, task: Task) -> None:
         try:
@@ -155,7 +173,25 @@ class ThreadPool:
         return True
 
 
-class _Submission:
+class InitializerError(RuntimeError):
+    """A task was not run, for the initializer of its thread failed; the cause is its error."""
+
+    def __init__(self) -> None:
+        super().__init__("Not run: the initializer of the thread failed; the cause is its error")
+
+
+class RefusableTask:
+    """A task that is told when it is not going to be run."""
+
+    def __call__(self) -> None:
+        raise NotImplementedError
+
+    def refuse(self, exc: BaseException) -> None:
+        """Called instead of the task, with the reason that it is not run."""
+        raise NotImplementedError
+
+
+class _Submission(RefusableTask):
     """A task whose result is kept in a future."""
 
     def __init__(self, future: Future[Any], call: Callable[[], Any]) -> None:
@@ -168,6 +204,10 @@ class _Submission:
         try:
             self.future.set_result(self._call())
         except BaseException as exc:
+            self.future.set_exception(exc)
+
+    def refuse(self, exc: BaseException) -> None:
+        if self.future.set_running_or_notify_cancel():
             self.future.set_exception(exc)
 
 

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ._threads import ThreadPool
+from ._threads import RefusableTask, ThreadPool
 from .base import BaseExecutor, run_job
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class ThreadPoolExecutor(BasePoolExecutor):
 
     :param max_workers: how many jobs may run at once; the others wait for their turn
     :param pool_kwargs: ``thread_name_prefix``, ``initializer`` and ``initargs``, as in
-        :class:`concurrent.futures.ThreadPoolExecutor`
+        :class:`concurrent.futures.ThreadPoolExecutor`. If ``initializer`` raises, the runs that
+        its thread was to make are told as errors (``EVENT_JOB_ERROR``); it is called again for
+        those that come next.
     """
 
     _pool: ThreadPool
@@ -81,12 +83,27 @@ class ThreadPoolExecutor(BasePoolExecutor):
         self._pool = self._make_pool()
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        self._pool.execute(partial(self._run, job, run_times))
+        self._pool.execute(_ThreadTask(self, job, run_times))
 
     def shutdown(self, wait: bool | float = True) -> None:
         for task in self._pool.shutdown(wait):
-            job, run_times = task.args  # type: ignore[attr-defined]  # a partial of self._run
-            self._fail(job, run_times, AbandonedError(job.id))
+            assert isinstance(task, _ThreadTask)
+            task.refuse(AbandonedError(task.job.id))
+
+
+class _ThreadTask(RefusableTask):
+    """The runs of one submission."""
+
+    def __init__(self, executor: ThreadPoolExecutor, job: Job, run_times: list[datetime]) -> None:
+        self.job = job
+        self._executor = executor
+        self._run_times = run_times
+
+    def __call__(self) -> None:
+        self._executor._run(self.job, self._run_times)
+
+    def refuse(self, exc: BaseException) -> None:
+        self._executor._fail(self.job, self._run_times, exc)
 
 
 class ProcessPoolExecutor(BasePoolExecutor):

@@ -149,6 +149,15 @@ class TestThreads:
         assert event.retval.startswith("mine")
         assert seen == ["begun"]
 
+    def test_a_run_whose_thread_was_not_initialized_is_told_as_an_error(
+        self, start: Start
+    ) -> None:
+        scheduler, recorder = start(ThreadPoolExecutor(1, {"initializer": jobs.fail}))
+        for _ in range(2):
+            event = outcome_of(scheduler, recorder, jobs.nothing)
+            assert event.code == EVENT_JOB_ERROR
+            assert "the initializer of the thread failed" in str(event.exception)
+
     def test_it_runs_jobs_again_after_a_restart(self, start: Start) -> None:
         scheduler, recorder = start(ThreadPoolExecutor())
         assert outcome_of(scheduler, recorder, jobs.give, 1).retval == 1

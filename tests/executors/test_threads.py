@@ -86,6 +86,39 @@ def test_when_no_thread_can_be_had_those_that_run_do_the_task(
     pool.shutdown()
 
 
+def test_a_task_that_was_refused_for_want_of_a_thread_is_never_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, ran = ThreadPool(1), []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            pool.execute(lambda: ran.append("refused"))
+
+    pool.execute(lambda: ran.append("taken"))
+    pool.shutdown()
+    assert ran == ["taken"]
+
+
+def test_a_task_whose_initializer_failed_fails_and_the_next_one_tries_again() -> None:
+    outcomes = iter([OSError("no database"), None])
+
+    def initialize() -> None:
+        if outcome := next(outcomes):
+            raise outcome
+
+    pool = ThreadPool(1, initializer=initialize)
+    error = pool.submit(pytest.fail, "not initialized").exception(PATIENCE)
+    assert "the initializer of the thread failed" in str(error)
+    assert isinstance(error, RuntimeError)
+    assert str(error.__cause__) == "no database"
+    assert [pool.submit(int, "2").result(PATIENCE) for _ in range(2)] == [2, 2]
+    pool.shutdown()
+
+
 def test_after_a_shutdown_it_takes_no_more_tasks() -> None:
     pool = ThreadPool(1)
     pool.shutdown()
