@@ -153,8 +153,10 @@ class PersistentJobStore(BaseJobStore):
         try:
             job = self._load(data)
             _check(job, job_id)
-        except Exception as exc:
-            self._park(job_id, exc, (hash(data), generation))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # a module may call sys.exit() when it is imported
+            self._park(job_id, _as_exception(exc), (hash(data), generation))
             return None
 
         if known is not None:
@@ -314,6 +316,16 @@ def _check(job: Job, job_id: str) -> None:
         raise ValueError(f'The bytes stored under "{job_id}" are those of job "{job.id}"')
     if job.next_run_time is not None and not isinstance(job.next_run_time, datetime):
         raise TypeError(f"The next run time is no datetime but {job.next_run_time!r}")
+
+
+def _as_exception(exc: BaseException) -> Exception:
+    """Return the error itself, or one in its place that does not end threads and programs."""
+    if isinstance(exc, Exception):
+        return exc
+
+    error = RuntimeError(f"Restoring the job raised {type(exc).__name__}")
+    error.__cause__ = exc
+    return error
 
 
 def _drop_tracebacks(exc: BaseException | None) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from threading import Barrier, Thread
 from types import ModuleType
 from typing import Any
@@ -594,6 +595,26 @@ class PersistentJobStoreContract(JobStoreContract):
         (listed,) = scheduler.get_unrestorable_jobs()
         assert listed[:2] == ("broken", "default")
         assert isinstance(listed[2], LookupError)
+
+    def test_a_job_whose_module_exits_the_program_is_parked(
+        self,
+        store: BaseJobStore,
+        scheduler: ManualScheduler,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        with module_with_function() as (module, _):
+            add_broken_job(scheduler, module, "broken", NOW)
+        store.add_job(make_job(scheduler, "good", NOW, args=("good",)))
+        (tmp_path / f"{module}.py").write_text("import sys\nsys.exit(3)\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+        scheduler.run_due()
+        assert runs == ["good"]
+        ((id, error),) = store.get_unrestorable_jobs()
+        assert id == "broken"
+        assert isinstance(error, Exception)
+        assert "SystemExit" in str(error)
 
     def test_parked_jobs_do_not_keep_the_loop_awake(
         self, store: BaseJobStore, scheduler: ManualScheduler
