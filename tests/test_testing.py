@@ -12,6 +12,8 @@ import apscheduler
 from apscheduler.events import EVENT_JOB_MISSED
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.testing import ManualScheduler
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 from tests import jobs
 from tests.recorder import OUTCOMES, Recorder
 
@@ -185,3 +187,58 @@ def test_a_preview_before_the_start_begins_on_the_schedulers_own_clock() -> None
     scheduler = ManualScheduler(now=MARCH_1)
     job = scheduler.add_job(jobs.nothing, "cron", hour=9)
     assert job.next_run_times(1) == [MARCH_1.replace(hour=9)]
+
+
+class TestJobsThatAreDueTogether:
+    def test_they_run_in_the_order_in_which_they_were_added(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        ran: list[int] = []
+        for number in range(20):
+            scheduler.add_job(ran.append, "interval", args=[number], minutes=1)
+        scheduler.add_jobs(
+            {"func": ran.append, "trigger": "interval", "args": [number], "minutes": 1}
+            for number in range(20, 40)
+        )
+        scheduler.advance(120)
+        assert ran == [*range(40), *range(40)]
+
+    def test_their_ids_are_unique_in_a_store_that_several_schedulers_use(self) -> None:
+        ids = {ManualScheduler().add_job(jobs.nothing).id for _ in range(10)}
+        assert len(ids) == 10
+
+    def test_those_that_share_a_trigger_have_a_grid_each(self, scheduler: ManualScheduler) -> None:
+        trigger = IntervalTrigger(minutes=10)
+        first = scheduler.add_job(jobs.nothing, trigger)
+        scheduler.advance(60)
+        second = scheduler.add_job(jobs.nothing, trigger)
+        minutes = [
+            [(time - MARCH_1) // timedelta(minutes=1) for time in job.next_run_times(2)]
+            for job in (first, second)
+        ]
+        assert minutes == [[10, 20], [11, 21]]
+
+    def test_parts_of_classes_without_a_reference_can_be_combined(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        class Local(IntervalTrigger):
+            pass
+
+        job = scheduler.add_job(jobs.nothing, OrTrigger(Local(minutes=10)))
+        assert job.next_run_time == MARCH_1 + timedelta(minutes=10)
+
+
+class TestAnInterruptInAJob:
+    def test_it_comes_out_after_its_event(self, scheduler: ManualScheduler) -> None:
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        recorder = Recorder(scheduler, OUTCOMES)
+        scheduler.add_job(interrupted, "interval", minutes=1)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.advance(300)
+
+        assert recorder.names == ["JOB_ERROR"]
+        assert scheduler.now == MARCH_1 + timedelta(minutes=1)
+        scheduler.remove_all_jobs()
+        assert scheduler.run_due() is None

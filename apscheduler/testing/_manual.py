@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime, timedelta, timezone
+from itertools import count
 from typing import Any
 
 from .._time import convert_to_datetime, is_later
@@ -22,7 +25,9 @@ class ManualScheduler(WithBlock):
     A scheduler with a clock of its own, which stands still until :meth:`advance` moves it.
 
     Jobs run at their exact times, in order, in the thread that moves the clock; coroutine
-    functions are run to their end. Everything else is as with any other scheduler::
+    functions are run to their end. At the same time they run in the order in which they were
+    added, or in that of their ids if they were given some. Everything else is as with any other
+    scheduler::
 
         scheduler = ManualScheduler(now="2030-03-01 08:00:00")
         scheduler.add_job(send_report, "cron", hour=9)
@@ -43,6 +48,8 @@ class ManualScheduler(WithBlock):
     ) -> None:
         self._clock = datetime.now(timezone.utc)
         self._is_woken = False
+        self._job_numbers = count(1)
+        self._interrupts: list[KeyboardInterrupt] = []
         super().__init__(gconfig, **options)
         if now is not None:
             start = convert_to_datetime(now, self.timezone, "now")
@@ -71,6 +78,7 @@ class ManualScheduler(WithBlock):
         :param duration: a timedelta or a number of seconds; 0 runs what is due already
         :raises ValueError: if it is negative
         :raises SchedulerNotRunningError: if the scheduler was not started
+        :raises KeyboardInterrupt: if a job raised it; the clock stands where it was raised
         """
         step = duration if isinstance(duration, timedelta) else timedelta(seconds=duration)
         if step < timedelta(0):
@@ -95,6 +103,7 @@ class ManualScheduler(WithBlock):
         :return: seconds until the next look; None if no job waits for a time, or while the
             scheduler is paused
         :raises SchedulerNotRunningError: if the scheduler was not started
+        :raises KeyboardInterrupt: if a job raised it; what was due at that time has run
         """
         if not self.running:
             raise SchedulerNotRunningError("The scheduler is not running -- call start() first")
@@ -107,7 +116,13 @@ class ManualScheduler(WithBlock):
 
     def _look(self) -> float | None:
         self._is_woken = False
-        return self._process_jobs()
+        wait_seconds = self._process_jobs()
+        if self._interrupts:
+            interrupt = self._interrupts[0]
+            self._interrupts.clear()
+            raise interrupt
+
+        return wait_seconds
 
     def _next_stop(self) -> datetime | None:
         """When there is something to do next, exactly; seconds would be rounded."""
@@ -119,18 +134,61 @@ class ManualScheduler(WithBlock):
         self._is_woken = True
 
     def _create_default_executor(self) -> BaseExecutor:
-        return _ManualExecutor()
+        return _ManualExecutor(self._interrupts)
+
+    def _create_job(
+        self,
+        settings: Mapping[str, Any],
+        trigger: BaseTrigger | str | None,
+        trigger_args: dict[str, Any],
+    ) -> Job:
+        if settings.get("id") in (None, ""):
+            settings = {**settings, "id": self._new_id()}
+
+        return super()._create_job(settings, trigger, trigger_args)
+
+    def _new_id(self) -> str:
+        # Stores go by ids where times are equal. The random half keeps those ids apart that
+        # several schedulers put into one store.
+        return f"{next(self._job_numbers):016x}{os.urandom(8).hex()}"
 
     def _create_trigger(
         self, trigger: BaseTrigger | str | None, trigger_args: dict[str, Any]
     ) -> BaseTrigger:
         made = super()._create_trigger(trigger, trigger_args)
+        if made is trigger:
+            return _started(made, self._now())
+
         made.start_from(self._now())
         return made
 
 
+def _started(trigger: BaseTrigger, now: datetime) -> BaseTrigger:
+    """Return a trigger that counts from ``now``: a copy, as other jobs may have the same one."""
+    if type(trigger).start_from is BaseTrigger.start_from:
+        return trigger
+
+    try:
+        own = copy(trigger)
+    except ValueError:  # a part is of a class that has no reference
+        trigger.start_from(now)
+        return trigger
+
+    own.start_from(now)
+    has_moved = own.__reduce_ex__(2)[2] != trigger.__reduce_ex__(2)[2]
+    return own if has_moved else trigger
+
+
 class _ManualExecutor(BaseExecutor):
-    """Runs each job in the calling thread, on the clock of its scheduler."""
+    """
+    Runs each job in the calling thread, on the clock of its scheduler.
+
+    :param interrupts: takes the interrupts that jobs raise
+    """
+
+    def __init__(self, interrupts: list[KeyboardInterrupt]) -> None:
+        super().__init__()
+        self._interrupts = interrupts
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         assert self._scheduler is not None  # submit_job() made sure of it
@@ -138,5 +196,7 @@ class _ManualExecutor(BaseExecutor):
         for run_time in runs.due(run_times):
             with runs.recording(run_time) as outcome:
                 outcome.retval = complete(job.func(*job.args, **job.kwargs))
+            if isinstance(outcome.exception, KeyboardInterrupt):
+                self._interrupts.append(outcome.exception)
 
         self._run_job_success(job.id, runs.events)
