@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from _libraries import HERE, OURS, fetch_theirs
@@ -31,18 +30,24 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"No case matches {' '.join(options.cases)}")
 
     rows: list[Row] = []
-    with ExitStack() as stack:
-        measurer = Measurer(options, stack.enter_context(Servers()))
-        for case in cases:
-            for row in measurer.compare(case):
-                rows.append(row)
-                print_row(row)
+    try:
+        with Servers() as servers:
+            measurer = Measurer(options, servers)
+            for case in cases:
+                for row in measurer.compare(case):
+                    rows.append(row)
+                    print_row(row)
+    finally:
+        # What was measured before an error, or Ctrl+C, is not measured again for nothing.
+        if rows and options.output:
+            report(rows, options.output, options.docs or options.output)
 
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        results = write_results(rows, options.output)
-        write_table(results, options.docs or options.output)
-        draw(results, options.docs or options.output)
+
+def report(rows: list[Row], folder: Path, docs: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    results = write_results(rows, folder)
+    write_table(results, docs)
+    draw(results, docs)
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
