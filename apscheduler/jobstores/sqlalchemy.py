@@ -50,12 +50,43 @@ if TYPE_CHECKING:
 # So many ids go into one statement: SQLite took no more than 999 parameters before release 3.32.
 IDS_PER_STATEMENT = 900
 
+ID_LENGTH = 191  # the longest key that MySQL can index in utf8mb4
+
+MYSQL = ("mysql", "mariadb")  # what SQLAlchemy calls it
+
 # Earlier than any datetime. While PostgreSQL has no statistics of the table, say just after many
 # jobs were added, it takes one bound to let through a third of the rows, and reads all of them.
 BEFORE_ALL = -1e11
 
+DUPLICATE_ENTRY = 1062  # MySQL's number for it
+
+# Seconds that the server may take to let us in, and to answer once it did. Locks are waited for
+# by MySQL for 50 seconds.
+CONNECT_TIMEOUT = 10
+ANSWER_TIMEOUT = 60
+
 # Seconds for which SQLite waits until another process has ended its write.
 SQLITE_BUSY_TIMEOUT = 30
+
+
+_KEEPALIVES = {
+    "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives": 1,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 4,
+}
+
+# By driver, for engines that we make: one server that hangs must not stop other stores for ever.
+TIMEOUTS: dict[str, dict[str, int]] = {
+    "pymysql": {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": ANSWER_TIMEOUT,
+        "write_timeout": ANSWER_TIMEOUT,
+    },
+    "psycopg": {**_KEEPALIVES, "tcp_user_timeout": ANSWER_TIMEOUT * 1000},
+    "psycopg2": _KEEPALIVES,  # may be built with a libpq that does not know the other
+}
 
 
 class SQLAlchemyJobStore(PersistentJobStore):
@@ -130,10 +161,10 @@ class SQLAlchemyJobStore(PersistentJobStore):
     def _read(self, job_id: str) -> bytes | None:
         columns = self.jobs_t.c
         with self.engine.connect() as connection:
-            found: bytes | None = connection.scalar(
-                select(columns.job_state).where(columns.id == job_id)
-            )
-            return found
+            query = select(columns.id, columns.job_state).where(columns.id == job_id)
+            found = connection.execute(query).one_or_none()
+
+        return None if found is None or found.id != job_id else found.job_state
 
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._get_jobs(self.jobs_t.c.next_run_time.between(BEFORE_ALL, timestamp))
@@ -160,14 +191,27 @@ class SQLAlchemyJobStore(PersistentJobStore):
     # --- writing -------------------------------------------------------------------------------
 
     def _write_new(self, records: Sequence[Record]) -> None:
+        self._check_ids(records)
         try:
             with self.engine.begin() as connection:
                 self._insert(connection, records)
         except IntegrityError as exc:
-            taken = self._find_taken([record.id for record in records])
+            taken = self._find_taken([record.id for record in records], exc)
             if taken is None:
                 raise
             raise ConflictingIdError(taken) from exc
+
+    def _check_ids(self, records: Sequence[Record]) -> None:
+        """Refuse ids that MySQL would cut, if it is not told to be strict."""
+        if self.engine.dialect.name not in MYSQL:
+            return
+
+        for record in records:
+            if len(record.id) > ID_LENGTH:
+                raise ValueError(
+                    f"The job id {record.id!r} has {len(record.id)} characters. "
+                    f"MySQL and MariaDB keep at most {ID_LENGTH}; give a shorter id"
+                )
 
     def _insert(self, connection: Connection, records: Sequence[Record]) -> None:
         if len(records) > 1 and connection.dialect.name == "postgresql":
@@ -177,16 +221,23 @@ class SQLAlchemyJobStore(PersistentJobStore):
         else:
             connection.execute(insert(self.jobs_t), _rows_of(records))
 
-    def _find_taken(self, job_ids: Sequence[str]) -> str | None:
+    def _find_taken(self, job_ids: Sequence[str], error: IntegrityError) -> str | None:
         with self.engine.connect() as connection:
-            return next(iter(self._find(connection, job_ids)), None)
+            taken = self._find(connection, job_ids)
+        if taken:
+            return taken[0]
+        if self.engine.dialect.name not in MYSQL or not _is_duplicate(error):
+            return None
+
+        # MySQL takes the id for equal to another one, and tells which in its message.
+        return next((id for id in job_ids if f"'{id}'" in str(error.orig)), job_ids[0])
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
         with self.engine.begin() as connection:
             # For these, many updates in a row would be as many round trips.
             if len(records) > 1 and connection.dialect.name == "postgresql":
                 return self._update_from_arrays(connection, records)
-            if len(records) > 1 and connection.dialect.name in ("mysql", "mariadb"):
+            if connection.dialect.name in MYSQL:
                 return self._update_by_upsert(connection, records)
 
             return self._update_each(connection, records)
@@ -240,12 +291,13 @@ class SQLAlchemyJobStore(PersistentJobStore):
         found: list[str] = []
         with self.engine.begin() as connection:
             for ids in _chunks(job_ids):
-                removal = table.delete().where(table.c.id.in_(ids))
-                if connection.dialect.delete_returning:
+                if connection.dialect.delete_returning and connection.dialect.name not in MYSQL:
+                    removal = table.delete().where(table.c.id.in_(ids))
                     found += connection.scalars(removal.returning(table.c.id))
                 else:
-                    found += self._find(connection, ids, lock=True)
-                    connection.execute(removal)
+                    there = self._find(connection, ids, lock=True)
+                    connection.execute(table.delete().where(table.c.id.in_(there)))
+                    found += there
 
         return _missing(job_ids, found)
 
@@ -256,11 +308,17 @@ class SQLAlchemyJobStore(PersistentJobStore):
     def _find(
         self, connection: Connection, job_ids: Sequence[str], lock: bool = False
     ) -> list[str]:
-        """Return which of the ids are there; lock their rows until the transaction ends."""
+        """
+        Return which of the ids are there; lock their rows until the transaction ends.
+
+        MySQL takes "job" and "job " for equal, and with the tables of 3.x also "Job": what is
+        written goes to rows that were found here, so to no other job.
+        """
         found: list[str] = []
         for ids in _chunks(job_ids):
             query = select(self.jobs_t.c.id).where(self.jobs_t.c.id.in_(ids))
-            found += connection.scalars(query.with_for_update() if lock else query)
+            rows = connection.scalars(query.with_for_update() if lock else query)
+            found += set(ids).intersection(rows)
 
         return found
 
@@ -271,12 +329,13 @@ class SQLAlchemyJobStore(PersistentJobStore):
 def _table(name: str, metadata: MetaData | None, schema: str | None) -> Table:
     # The layout of 3.x. MySQL's variants keep what its defaults for these types would lose:
     # characters, the difference between "A" and "a" in an id, and all beyond 64 kB.
-    mysql_id = mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin")
+    mysql_id = mysql.VARCHAR(ID_LENGTH, charset="utf8mb4", collation="utf8mb4_bin")
     return Table(
         name,
         MetaData() if metadata is None else metadata,
-        # 191 = the longest key that MySQL can index in utf8mb4
-        Column("id", Unicode(191).with_variant(mysql_id, "mysql", "mariadb"), primary_key=True),
+        Column(
+            "id", Unicode(ID_LENGTH).with_variant(mysql_id, "mysql", "mariadb"), primary_key=True
+        ),
         # 25 bits are asked for; every database gives the 53 that microseconds need.
         Column("next_run_time", Float(25), index=True),
         Column(
@@ -290,8 +349,7 @@ def _table(name: str, metadata: MetaData | None, schema: str | None) -> Table:
 
 def _create_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     if url.get_backend_name() != "sqlite":
-        # A connection that broke while nobody used it is replaced, rather than found out by a job.
-        return create_engine(url, **{"pool_pre_ping": True, **options})
+        return _create_engine_of_server(url, options)
 
     defaults: dict[str, Any] = {}
     if url.get_driver_name() == "pysqlite":
@@ -305,6 +363,34 @@ def _create_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     engine = create_engine(url, **{**defaults, **options})
     event.listen(engine, "connect", _set_up_new_file)
     return engine
+
+
+def _create_engine_of_server(url: URL, options: Mapping[str, Any]) -> Engine:
+    timeouts = {
+        name: value
+        for name, value in TIMEOUTS.get(url.get_driver_name(), {}).items()
+        if name not in url.query
+    }
+    connect_args = {**timeouts, **options.get("connect_args", {})}
+    # A connection that broke while nobody used it is replaced, rather than found out by a job.
+    options = {"pool_pre_ping": True, **options, "connect_args": connect_args}
+    engine = create_engine(url, **options)
+    if engine.dialect.name in MYSQL:
+        event.listen(engine, "connect", _be_strict)
+
+    return engine
+
+
+def _be_strict(connection: Any, _: object) -> None:
+    """Have MySQL refuse what does not fit, rather than cut it."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute(
+            "SET SESSION sql_mode = "
+            "CONCAT_WS(',', NULLIF(@@SESSION.sql_mode, ''), 'STRICT_ALL_TABLES')"
+        )
+    finally:
+        cursor.close()
 
 
 def _is_in_memory(url: URL) -> bool:
@@ -342,15 +428,15 @@ def _unnested(records: Sequence[Record]) -> FromClause:
     return table.render_derived()
 
 
+def _is_duplicate(error: IntegrityError) -> bool:
+    return bool(error.orig and error.orig.args and error.orig.args[0] == DUPLICATE_ENTRY)
+
+
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(job_ids), IDS_PER_STATEMENT):
         yield job_ids[start : start + IDS_PER_STATEMENT]
 
 
 def _missing(job_ids: Sequence[str], found: Sequence[str]) -> list[str]:
-    # By number first: a database may hold an id that it takes for equal to another spelling.
-    if len(found) == len(job_ids):
-        return []
-
     known = set(found)
     return [job_id for job_id in job_ids if job_id not in known]

@@ -361,6 +361,30 @@ class JobStoreContract:
         store.remove_job("Job")
         assert sorted(names(store)) == ["job", "jöb"]
 
+    @pytest.mark.parametrize("other", ["job ", "job  ", "Job", "jöb", " job"])
+    def test_a_similar_id_never_leads_to_another_job(
+        self, store: BaseJobStore, scheduler: ManualScheduler, other: str
+    ) -> None:
+        scheduler.add_job(record, "interval", hours=1, id="job", name="first")
+        assert store.lookup_job(other) is None
+        with pytest.raises(JobLookupError):
+            store.remove_job(other)
+        with pytest.raises(JobLookupError):
+            store.update_job(make_job(scheduler, other, NOW))
+        pair = [make_job(scheduler, id, NOW, name="second") for id in (other, "nobody")]
+        assert sorted(store.update_jobs(pair)) == sorted([other, "nobody"])
+        assert sorted(store.remove_jobs([other, "nobody"])) == sorted([other, "nobody"])
+        assert names(store) == ["first"]
+
+        expected = ["first", "second"]
+        try:
+            scheduler.add_job(
+                record, "interval", hours=2, id=other, name="second", replace_existing=True
+            )
+        except ConflictingIdError:  # of a database that cannot keep both
+            expected = ["first"]
+        assert names(store) == expected
+
     def test_a_megabyte_of_arguments_is_kept(
         self, store: BaseJobStore, scheduler: ManualScheduler
     ) -> None:

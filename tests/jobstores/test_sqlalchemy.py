@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.testing import ManualScheduler
 from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs, state_of
+from tests.servers import MariaDB
 
 
 @pytest.fixture
@@ -287,6 +289,85 @@ def test_several_processes_may_create_the_table_at_once(url: str) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(start_and_stop, stores)) == [0, 0, 0, 0]
+
+
+# --- MySQL and MariaDB --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lax_store(mariadb: MariaDB) -> SQLAlchemyJobStore:
+    """A store on a table as 3.x made it, in a database that cuts what does not fit."""
+    url = mariadb.fresh()["url"]
+    options = {"connect_args": {"init_command": "SET SESSION sql_mode = ''"}}
+    store = SQLAlchemyJobStore(url, engine_options=options)
+    execute(
+        store,
+        "CREATE TABLE apscheduler_jobs (id VARCHAR(191) PRIMARY KEY, next_run_time FLOAT(25), "
+        "job_state BLOB NOT NULL) CHARACTER SET latin1",
+    )
+    return store
+
+
+@pytest.mark.parametrize("other", ["Job", "job ", "JOB  ", "jöb"])
+def test_a_table_of_3_x_does_not_lead_to_jobs_with_similar_ids(
+    lax_store: SQLAlchemyJobStore, other: str
+) -> None:
+    with running(lax_store) as scheduler:
+        settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
+        scheduler.add_job(**settings, id="job", name="first")
+        scheduler.add_job(**settings, id="Größe")
+        assert scheduler.get_job(other) is None
+        assert scheduler.get_job("Größe") is not None
+        assert lax_store.remove_jobs([other, "nobody"]) == [other, "nobody"]
+        scheduler.remove_job("Größe")
+        if other == "jöb":
+            scheduler.add_job(**settings, id=other)
+            scheduler.remove_job(other)
+        else:
+            for replace in (False, True):
+                with pytest.raises(ConflictingIdError, match=f"[(]{other}[)]"):
+                    scheduler.add_job(**settings, id=other, replace_existing=replace)
+                with pytest.raises(ConflictingIdError, match=f"[(]{other}[)]"):
+                    scheduler.add_jobs(
+                        [
+                            {**settings, "id": id, "replace_existing": replace}
+                            for id in ("a", other)
+                        ]
+                    )
+        assert [(job.id, job.name) for job in scheduler.get_jobs()] == [("job", "first")]
+
+
+def test_what_does_not_fit_is_refused_and_not_cut(lax_store: SQLAlchemyJobStore) -> None:
+    with running(lax_store) as scheduler:
+        with pytest.raises(ValueError, match=r"192 characters.* at most 191"):
+            scheduler.add_job(record, "interval", hours=1, id="x" * 192)
+        with pytest.raises(sa.exc.DataError, match="too long"):
+            scheduler.add_job(record, "interval", ["x" * 70_000], hours=1)
+        assert scheduler.get_jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "default"),
+    [("mariadb", "read_timeout", 60), ("postgresql", "connect_timeout", 10)],
+)
+def test_servers_that_hang_are_given_up_unless_other_times_are_given(
+    server: str, name: str, default: int, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(server).fresh()["url"]
+    assert connection_arguments(SQLAlchemyJobStore(url))[name] == default
+    given = {"connect_args": {name: 7}}
+    assert connection_arguments(SQLAlchemyJobStore(url, engine_options=given))[name] == 7
+    in_url = SQLAlchemyJobStore(sa.make_url(url).update_query_dict({name: "8"}))
+    assert int(connection_arguments(in_url)[name]) == 8
+
+
+def connection_arguments(store: SQLAlchemyJobStore) -> dict[str, Any]:
+    """Return what the driver is told when it connects."""
+    told: dict[str, Any] = {}
+    sa.event.listen(store.engine, "do_connect", lambda _, __, ___, given: told.update(given))
+    store.engine.connect().close()
+    store.engine.dispose()
+    return told
 
 
 # --- SQLite -------------------------------------------------------------------------------------
