@@ -18,6 +18,7 @@ from ._refs import (
     obj_to_ref,
     ref_to_obj,
 )
+from ._settings import check_grace_time_length, read_coalesce, suggest
 from ._time import convert_to_datetime, datetime_repr, is_later
 from .triggers.base import BaseTrigger
 
@@ -124,7 +125,11 @@ class Job:
 
         :param count: how many to return at most; fewer are returned when the schedule ends
         :return: run times in order; none for a paused job
+        :raises ValueError: if the count is negative
         """
+        if count < 0:
+            raise ValueError(f"count must be 0 or more run times, got {count!r}")
+
         return list(islice(self._run_times(), count))
 
     def _run_times(self) -> Iterator[datetime]:
@@ -171,9 +176,10 @@ class Job:
                     value, self._scheduler.timezone, "next_run_time"
                 )
             elif name not in _CALL:
+                unknown = [key for key in changes if key not in _SETTINGS]
                 raise AttributeError(
-                    "The following are not modifiable attributes of Job: "
-                    + ", ".join(key for key in changes if key not in _SETTINGS)
+                    f"The following are not modifiable attributes of Job: {', '.join(unknown)}"
+                    + suggest(unknown[0], _SETTINGS - {"id"})
                 )
 
         for name, value in approved.items():
@@ -323,6 +329,8 @@ def _check_name(value: Any) -> str:
 def _check_misfire_grace_time(value: Any) -> int | None:
     if value is not None and (not isinstance(value, int) or value <= 0):
         raise TypeError("misfire_grace_time must be either None or a positive integer")
+    if value is not None:
+        check_grace_time_length(value)
 
     return value
 
@@ -352,7 +360,7 @@ _CALL = frozenset(("func", "args", "kwargs"))
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _check_name,
     "misfire_grace_time": _check_misfire_grace_time,
-    "coalesce": bool,
+    "coalesce": read_coalesce,
     "max_instances": _check_max_instances,
     "executor": _check_executor,
     "trigger": _check_trigger,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from .._refs import asbool, asint, ref_to_obj
+from .._refs import asint, ref_to_obj
+from .._settings import check_grace_time_length, read_coalesce, suggest
 
 DEFAULT_MISFIRE_GRACE_TIME = None  # run however late; 3.x: 1 second, which loses runs in silence
 DEFAULT_COALESCE = True
@@ -22,8 +22,12 @@ def nest(gconfig: Mapping[str, Any], prefix: str | None) -> dict[str, Any]:
     Turn dotted options into nested ones: ``{"a.b": 1}`` into ``{"a": {"b": 1}}``.
 
     :param prefix: only options that begin with it are taken, without it; None to take all
+    :raises TypeError: if the options are no mapping
     :raises ValueError: if an option is both a value and the beginning of others
     """
+    if not isinstance(gconfig, Mapping):
+        raise TypeError(f"The configuration must be a dict of options, got {gconfig!r} instead")
+
     nested: dict[str, Any] = {}
     for option, value in gconfig.items():
         if prefix and not option.startswith(prefix):
@@ -97,7 +101,7 @@ def read_job_defaults(value: Mapping[str, Any], logger: logging.Logger) -> dict[
         "misfire_grace_time": _read_misfire_grace_time(
             value.get("misfire_grace_time", DEFAULT_MISFIRE_GRACE_TIME)
         ),
-        "coalesce": _read_coalesce(value.get("coalesce", DEFAULT_COALESCE)),
+        "coalesce": read_coalesce(value.get("coalesce", DEFAULT_COALESCE)),
         "max_instances": _read_max_instances(value.get("max_instances", DEFAULT_MAX_INSTANCES)),
     }
     warn_of_unknown("job_defaults option", value, defaults, logger)
@@ -111,18 +115,13 @@ def _read_misfire_grace_time(value: Any) -> int | None:
     seconds = _whole_number(value)
     if value is not None and (seconds is None or seconds <= 0):
         raise ValueError(
-            f"misfire_grace_time must be a positive number of seconds, or None to run however "
-            f"late, got {value!r}"
+            f"misfire_grace_time must be a positive whole number of seconds, or None to run "
+            f"however late, got {value!r}"
         )
+    if seconds is not None:
+        check_grace_time_length(seconds)
 
     return seconds
-
-
-def _read_coalesce(value: Any) -> bool:
-    try:
-        return asbool(value)
-    except ValueError as exc:
-        raise ValueError(f"coalesce must be true or false, got {value!r}") from exc
 
 
 def _read_max_instances(value: Any) -> int:
@@ -135,6 +134,9 @@ def _read_max_instances(value: Any) -> int:
 
 def _whole_number(value: Any) -> int | None:
     """Return a whole number; None for anything else, which the caller refuses by its name."""
+    if isinstance(value, float) and not value.is_integer():  # int() would cut it down
+        return None
+
     try:
         return asint(value)
     except (TypeError, ValueError):
@@ -149,10 +151,3 @@ def warn_of_unknown(
     for name in given:
         if name not in names:
             logger.warning("Unknown %s %r is ignored%s", kind, name, suggest(name, names))
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest of the known names, or all of them."""
-    names = sorted(known)
-    near = get_close_matches(name.lower(), names, n=1)
-    return f'; did you mean "{near[0]}"?' if near else f" (known: {', '.join(names)})"

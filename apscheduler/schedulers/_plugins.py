@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any
 
-from .._refs import maybe_ref, ref_to_obj
-from ._config import suggest
+from .._refs import maybe_ref, ref_to_obj, takes_keyword
+from .._settings import suggest
 
 # The plugins of this package, as in its entry points. They are known here, too, so that nothing
 # has to be looked up for them and a program that was frozen without metadata works.
@@ -38,6 +38,7 @@ _OWN: dict[str, dict[str, str]] = {
         "zookeeper": "apscheduler.jobstores.zookeeper:ZooKeeperJobStore",
     },
 }
+_OF_DATE = ("run_date", "timezone")
 _CALLED = {"triggers": "trigger", "executors": "executor", "jobstores": "jobstore"}
 
 
@@ -86,19 +87,22 @@ def _load_entry_point(kind: str, name: str) -> Any:
     return found[name].load()
 
 
-def build(cls: Any, arguments: Mapping[str, Any]) -> Any:
+def build(cls: Any, arguments: Mapping[str, Any], others: Collection[str] = ()) -> Any:
     """
     Call a plugin class with the arguments that a user gave.
 
+    :param others: names that could be given beside them, one of which may have been meant
     :raises TypeError: if it has no parameter by one of the names, naming the nearest
     """
     try:
         return cls(**arguments)
     except TypeError as exc:
-        raise _explained(exc, cls, arguments) from exc
+        raise _explained(exc, cls, arguments, others) from exc
 
 
-def _explained(exc: TypeError, cls: Any, arguments: Mapping[str, Any]) -> TypeError:
+def _explained(
+    exc: TypeError, cls: Any, arguments: Mapping[str, Any], others: Collection[str]
+) -> TypeError:
     # Only on the way to an error, so that nothing is inspected when all is well.
     from inspect import Parameter, signature
 
@@ -112,11 +116,37 @@ def _explained(exc: TypeError, cls: Any, arguments: Mapping[str, Any]) -> TypeEr
     names = [parameter.name for parameter in parameters]
     for name in arguments:
         if name not in names:
-            return TypeError(
-                f'{cls.__name__} got an unexpected keyword argument "{name}"{suggest(name, names)}'
-            )
+            meant = suggest(name, names, () if name in others else others)
+            return TypeError(f'{cls.__name__} got an unexpected keyword argument "{name}"{meant}')
 
     return exc
+
+
+def check_arguments_of_no_trigger(names: Collection[str], others: Collection[str]) -> None:
+    """
+    Refuse what the trigger "date", which is meant when none is given, does not take.
+
+    :param others: names that could be given beside them, one of which may have been meant
+    :raises TypeError: naming the trigger that may have been meant
+    """
+    unknown = [name for name in names if name not in _OF_DATE]
+    if not unknown:
+        return
+
+    fitting = [
+        f'"{trigger}"'
+        for trigger in ("interval", "cron", "calendarinterval")
+        if all(takes_keyword(ref_to_obj(_OWN["triggers"][trigger]), name) for name in names)
+    ]
+    meant = (
+        f"; give the name of one, such as {' or '.join(fitting)}"
+        if fitting
+        else suggest(unknown[0], _OF_DATE, () if unknown[0] in others else others)
+    )
+    raise TypeError(
+        f"No trigger was given, so the job would run once, and there is no use for the "
+        f'argument "{unknown[0]}"{meant}'
+    )
 
 
 def class_from_options(

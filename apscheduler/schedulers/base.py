@@ -17,6 +17,7 @@ from weakref import WeakSet
 from tzlocal import get_localzone
 
 from .._refs import takes_keyword, undefined
+from .._settings import suggest
 from .._time import astimezone
 from ..events import (
     EVENT_ALL,
@@ -54,7 +55,7 @@ from ._config import (
 )
 from ._dispatch import Backlog, DispatchPass, earliest
 from ._handover import Handover
-from ._plugins import build, class_from_options, load_class
+from ._plugins import build, check_arguments_of_no_trigger, class_from_options, load_class
 
 if TYPE_CHECKING:
     Func = TypeVar("Func", bound=Callable[..., Any])
@@ -530,7 +531,15 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :param callback: takes the event as its only argument
         :param mask: the codes (``EVENT_*``) of the events to call it for, joined by ``|``
+        :raises TypeError: if the callback cannot be called, or the mask is no int
         """
+        if not callable(callback):
+            raise TypeError(f"A listener must be callable, got {callback!r} instead")
+        if not isinstance(mask, int):
+            raise TypeError(
+                f"The mask of a listener must be codes (EVENT_*) joined by |, got {mask!r} instead"
+            )
+
         with self._listeners_lock:
             self._listeners.append((callback, mask))
 
@@ -940,6 +949,11 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _create_entry(self, spec: Mapping[str, Any]) -> tuple[Job, str, bool]:
         """Create a job from the arguments of add_job(); return it as an entry of pending jobs."""
+        if not isinstance(spec, Mapping):
+            raise TypeError(
+                f"add_jobs() takes an iterable of mappings, each with the arguments of add_job(), "
+                f"but one item is {spec!r}"
+            )
         if "func" not in spec:
             raise TypeError(f'A job needs a "func", but only these were given: {", ".join(spec)}')
 
@@ -1122,8 +1136,10 @@ class BaseScheduler(metaclass=ABCMeta):
         self, trigger: BaseTrigger | str | None, trigger_args: dict[str, Any]
     ) -> BaseTrigger:
         if isinstance(trigger, BaseTrigger):
+            warn_of_unknown("job argument", trigger_args, _ADDING_ARGUMENTS, self._logger)
             return trigger
         if trigger is None:
+            check_arguments_of_no_trigger(trigger_args, _ADDING_ARGUMENTS)
             trigger = "date"
         elif not isinstance(trigger, str):
             raise TypeError(
@@ -1147,19 +1163,22 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         kind, base = _PLUGINS[type_]
         classes = getattr(self, f"_{type_}_classes")
-        return build(load_class(kind, alias, base, classes), constructor_kwargs)
+        others = _ADDING_ARGUMENTS if type_ == "trigger" else ()
+        return build(load_class(kind, alias, base, classes), constructor_kwargs, others)
 
     def _lookup_executor(self, alias: str) -> BaseExecutor:
         try:
             return self._executors[alias]
         except KeyError:
-            raise KeyError(f"No such executor: {alias}") from None
+            known = suggest(alias, self._executors)
+            raise KeyError(f"No such executor: {alias}{known}") from None
 
     def _lookup_jobstore(self, alias: str) -> BaseJobStore:
         try:
             return self._jobstores[alias]
         except KeyError:
-            raise KeyError(f"No such job store: {alias}") from None
+            known = suggest(alias, self._jobstores)
+            raise KeyError(f"No such job store: {alias}{known}") from None
 
     def _lookup_job(self, job_id: str, jobstore_alias: str | None) -> tuple[Job, str | None]:
         """
@@ -1215,6 +1234,7 @@ _JOB_ARGUMENTS = (
     "next_run_time",
     "executor",
 )
+_ADDING_ARGUMENTS = (*_JOB_ARGUMENTS, "trigger", "jobstore", "replace_existing")
 # What modify_job() may change, and has to restore when the store refuses the change.
 _SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name != "id"))
 

@@ -268,14 +268,14 @@ class TestLoggers:
         (
             {"job_defaults": {"misfire_grace_time": "long"}},
             ValueError,
-            "misfire_grace_time must be a positive number of seconds, or None to run however "
-            "late, got 'long'",
+            "misfire_grace_time must be a positive whole number of seconds, or None to run "
+            "however late, got 'long'",
         ),
         (
             {"job_defaults": {"misfire_grace_time": 0}},
             ValueError,
-            "misfire_grace_time must be a positive number of seconds, or None to run however "
-            "late, got 0",
+            "misfire_grace_time must be a positive whole number of seconds, or None to run "
+            "however late, got 0",
         ),
         (
             {"jobstore_retry_interval": 0},
@@ -335,3 +335,25 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BaseScheduler, "_jobstore_classes", {})
     with pytest.raises(ImportError, match=r"apscheduler\.jobstores\.memory"):
         ManualScheduler(jobstores={"default": {"type": "memory"}})
+
+
+class TestNumbersThatAreNoWholeNumbers:
+    @pytest.mark.parametrize("setting", ["max_instances", "misfire_grace_time"])
+    @pytest.mark.parametrize("value", [1.9, float("inf"), float("nan")])
+    def test_they_are_refused(self, setting: str, value: float) -> None:
+        with pytest.raises(ValueError, match=f"{setting} must be a positive .*, got {value}"):
+            ManualScheduler(job_defaults={setting: value})
+
+    def test_whole_ones_of_another_type_are_taken(self) -> None:
+        scheduler = ManualScheduler(job_defaults={"misfire_grace_time": 60.0})
+        scheduler.start()
+        assert scheduler.add_job(jobs.nothing).misfire_grace_time == 60
+
+    def test_a_grace_time_that_is_no_length_of_time_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="must be at most 86399999999999 seconds"):
+            ManualScheduler(job_defaults={"misfire_grace_time": 10**15})
+
+
+def test_a_configuration_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(TypeError, match="must be a dict of options, got 'default' instead"):
+        ManualScheduler("default")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -423,3 +424,89 @@ def test_the_coming_times_of_a_trigger_can_be_previewed() -> None:
     start = MARCH_1 + timedelta(seconds=5)
     times = trigger.iter_fire_times(start, start + timedelta(seconds=2))
     assert [(time - start).total_seconds() for time in times] == [0, 1, 2]
+
+
+class TestWordsForMistakes:
+    def test_an_unknown_argument_beside_a_trigger_is_logged_with_the_nearest_name(
+        self, scheduler: ManualScheduler, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scheduler.add_job(jobs.nothing, IntervalTrigger(seconds=5), max_instance=3)
+        assert (
+            "Unknown job argument 'max_instance' is ignored; did you mean \"max_instances\"?"
+            in caplog.text
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (
+                {"trigger": "interval", "seconds": 5, "max_instance": 3},
+                'unexpected keyword argument "max_instance"; did you mean "max_instances"?',
+            ),
+            (
+                {"seconds": 5},
+                "No trigger was given, so the job would run once, and there is no use for the "
+                'argument "seconds"; give the name of one, such as "interval"',
+            ),
+            ({"hour": 5}, 'such as "cron" or "calendarinterval"'),
+            ({"max_instance": 3}, 'argument "max_instance"; did you mean "max_instances"?'),
+        ],
+    )
+    def test_arguments_that_no_trigger_takes(
+        self, scheduler: ManualScheduler, arguments: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(TypeError, match=re.escape(message)):
+            scheduler.add_job(jobs.nothing, **arguments)
+
+    def test_without_a_trigger_the_arguments_of_a_date_are_taken(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        job = scheduler.add_job(jobs.nothing, run_date="2031-01-01", timezone="UTC")
+        assert str(job.trigger) == "date[2031-01-01 00:00:00 UTC]"
+
+    @pytest.mark.parametrize("specs", [[jobs.nothing], {"func": jobs.nothing}])
+    def test_many_jobs_that_are_no_mappings(self, scheduler: ManualScheduler, specs: Any) -> None:
+        with pytest.raises(TypeError, match=r"add_jobs\(\) takes an iterable of mappings"):
+            scheduler.add_jobs(specs)
+
+    def test_a_word_for_false_is_read_as_such(self, scheduler: ManualScheduler) -> None:
+        job = scheduler.add_job(jobs.nothing, coalesce="false")
+        assert job.coalesce is False
+        assert job.modify(coalesce="yes").coalesce is True
+        with pytest.raises(ValueError, match="coalesce must be true or false, got 'perhaps'"):
+            job.modify(coalesce="perhaps")
+
+    def test_a_grace_time_that_is_no_length_of_time(self, scheduler: ManualScheduler) -> None:
+        longest = timedelta.max // timedelta(seconds=1)
+        job = scheduler.add_job(jobs.nothing, misfire_grace_time=longest)
+        assert job.misfire_grace_time == longest
+        with pytest.raises(ValueError, match=f"must be at most {longest} seconds, or None"):
+            scheduler.add_job(jobs.nothing, misfire_grace_time=longest + 1)
+
+    def test_a_misspelt_setting_is_refused_with_the_nearest_name(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        job = scheduler.add_job(jobs.nothing)
+        with pytest.raises(AttributeError, match='max_instance; did you mean "max_instances"'):
+            job.modify(max_instance=3)
+
+    def test_a_negative_count_of_run_times(self, scheduler: ManualScheduler) -> None:
+        job = scheduler.add_job(jobs.nothing)
+        with pytest.raises(ValueError, match="count must be 0 or more run times, got -1"):
+            job.next_run_times(-1)
+
+    def test_an_unknown_alias_is_told_with_the_known_ones(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        with pytest.raises(KeyError, match=r"No such job store: x \(known: default\)"):
+            scheduler.remove_jobstore("x")
+        with pytest.raises(KeyError, match='No such executor: defualt; did you mean "default"'):
+            scheduler.remove_executor("defualt")
+        with pytest.raises(KeyError, match=r"No such job store: x \(there are none\)"):
+            ManualScheduler().remove_jobstore("x")
+
+    def test_a_listener_that_cannot_be_called(self, scheduler: ManualScheduler) -> None:
+        with pytest.raises(TypeError, match="A listener must be callable, got 'heard' instead"):
+            scheduler.add_listener("heard")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"joined by \|, got 'JOB_ERROR' instead"):
+            scheduler.add_listener(print, "JOB_ERROR")  # type: ignore[arg-type]
