@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, partial
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 # So many seconds a process that is terminated has to clean up; then it is killed.
 TERMINATION_SECONDS = 1.0
+
+# So often a run is handed to workers that die before they begin it, as those do whose initializer
+# fails; then it is told as an error.
+ATTEMPTS = 3
 
 
 class BasePoolExecutor(BaseExecutor):
@@ -124,54 +129,263 @@ class ProcessPoolExecutor(BasePoolExecutor):
         self, max_workers: int = 10, pool_kwargs: Mapping[str, Any] | None = None
     ) -> None:
         # Slow to import, and most programs use threads.
-        from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
-        settings = {"mp_context": get_context("spawn"), **(pool_kwargs or {})}
-        self._make_pool = partial(ProcessPoolExecutor, int(max_workers), **settings)
+        self._max_workers = int(max_workers)
+        self._settings = {"mp_context": get_context("spawn"), **(pool_kwargs or {})}
         self._is_shut_down = False
+        self._is_abandoned = False  # shut down, and what has not begun is not to begin
+        self._turns = threading.RLock()  # guards what is below
+        self._begin_anew()
         super().__init__(self._make_pool())
         _process_executors.add(self)
         _prepare_for_exit()
 
+    def _begin_anew(self) -> None:
+        from multiprocessing import get_context
+
+        # The pool of Python is given only what its workers can begin at once, for it fails
+        # whatever it has when one of them dies; the rest waits here.
+        self._waiting: deque[_Submission] = deque()
+        self._places: list[int | None] = list(range(self._max_workers))  # those that are free
+        self._begun = (self._settings["mp_context"] or get_context()).RawArray(
+            "b", max(self._max_workers, 1)
+        )
+        self._recoveries: set[threading.Thread] = set()
+
+    def _make_pool(self) -> Any:
+        from concurrent.futures import ProcessPoolExecutor
+
+        from . import _worker
+
+        settings = dict(self._settings)
+        initializer = settings.pop("initializer", None)
+        initargs = settings.pop("initargs", ())
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a callable, got {initializer!r}")
+
+        pool = ProcessPoolExecutor(
+            self._max_workers,
+            **settings,
+            initializer=_worker.prepare,
+            initargs=(self._begun, initializer, initargs),
+        )
+        self._remains = _Remains(pool)
+        return pool
+
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
-        if self._is_shut_down:  # the scheduler is started anew
-            self._pool = self._make_pool()
-            self._is_shut_down = False
+        with self._turns:
+            if self._is_shut_down:  # the scheduler is started anew
+                self._pool = self._make_pool()
+                self._is_shut_down = self._is_abandoned = False
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        from concurrent.futures.process import BrokenProcessPool
+        from ._worker import pack
 
         try:
-            super()._do_submit_job(job, run_times)
+            packed = pack((run_job, job, job._jobstore_alias, run_times, self._logger.name))
+        except Exception as exc:
+            self._fail(job, run_times, exc)
+            return
+
+        with self._turns:
+            if self._is_shut_down:
+                raise RuntimeError("The pool of processes has been shut down")
+            self._waiting.append(_Submission(job, run_times, packed))
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the pool as much as it has workers that are free."""
+        error: BaseException | None
+        while True:
+            error = None
+            with self._turns:
+                if self._recoveries or not self._waiting:
+                    return
+                if not self._places and not self._is_shut_down:
+                    return
+                submission = self._waiting.popleft()
+                # At a shutdown the pool gets all there is, and sees to it by itself.
+                place = submission.place = self._places.pop() if self._places else None
+                if place is not None:
+                    self._begun[place] = 0
+                try:
+                    future = self._submit_to_pool(submission)
+                except BaseException as exc:
+                    self._free(submission)
+                    error = exc
+                else:
+                    self._remains.manager = self._pool._executor_manager_thread
+                    future_done = partial(self._end_turn, submission, self._remains)
+            if error is None:
+                future.add_done_callback(future_done)
+            else:
+                self._fail(submission.job, submission.run_times, error)
+
+    def _submit_to_pool(self, submission: _Submission) -> concurrent.futures.Future[bytes]:
+        from concurrent.futures.process import BrokenProcessPool
+
+        from ._worker import work
+
+        submission.attempts += 1
+        future: concurrent.futures.Future[bytes]
+        try:
+            future = self._pool.submit(work, submission.place, submission.packed)
         except BrokenProcessPool:
-            self._logger.warning("A worker process died; starting a new pool of processes")
-            self._pool.shutdown(wait=False)
-            self._pool = self._make_pool()
-            super()._do_submit_job(job, run_times)
+            self._replace_pool()
+            future = self._pool.submit(work, submission.place, submission.packed)
+        return future
+
+    def _replace_pool(self) -> None:
+        self._logger.warning("A worker process died; starting a new pool of processes")
+        self._pool.shutdown(wait=False)
+        self._pool = self._make_pool()
+
+    def _free(self, submission: _Submission) -> None:
+        with self._turns:
+            if submission.place is not None:
+                self._places.append(submission.place)
+                submission.place = None
+
+    def _end_turn(
+        self,
+        submission: _Submission,
+        remains: _Remains,
+        future: concurrent.futures.Future[bytes],
+    ) -> None:
+        """Called when the pool is done with a submission; ``remains`` are those of its pool."""
+        from concurrent.futures.process import BrokenProcessPool
+
+        from ._worker import unpack
+
+        error: BaseException | None
+        if future.cancelled():
+            error = AbandonedError(submission.job.id)
+        else:
+            error = future.exception()
+
+        if isinstance(error, BrokenProcessPool):
+            # The pool calls this with its lock held, and its other workers are still alive.
+            submission.error = error
+            if remains.add(submission):
+                self._start_recovery(remains)
+            return
+
+        self._free(submission)
+        if not self._is_shut_down:
+            self._hand_over()
+        job, run_times = submission.job, submission.run_times
+        if error is None:
+            try:
+                events = unpack(future.result())
+            except BaseException as exc:
+                error = exc
+        if error is not None:
+            self._fail(job, run_times, error)
+        else:
+            self._run_job_success(job.id, events)
+
+    def _start_recovery(self, remains: _Remains) -> None:
+        thread = threading.Thread(target=self._recover, args=(remains,))
+        self._recoveries.add(thread)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):  # no more threads can be had
+            self._recoveries.discard(thread)
+            for submission in remains.take():
+                self._free(submission)
+                submission.fail(self)
+
+    def _recover(self, remains: _Remains) -> None:
+        """
+        Replace a pool of which a worker died; then run what it had not begun.
+
+        Whether a run has begun can be told only when no worker is left that might begin it.
+        """
+        remains.end_workers()
+        lost = []
+        with self._turns:
+            if self._pool is remains.pool and not self._is_shut_down:
+                self._replace_pool()
+            # Taken last: one that comes later starts a recovery of its own.
+            for submission in reversed(remains.take()):
+                if self._may_run_again(submission):
+                    self._waiting.appendleft(submission)
+                else:
+                    lost.append(submission)
+                self._free(submission)
+            self._recoveries.discard(threading.current_thread())
+        self._hand_over()
+        if self._is_shut_down:
+            self._pool.shutdown(wait=False)  # it may be a new one
+        for submission in reversed(lost):
+            submission.fail(self)
+
+    def _may_run_again(self, submission: _Submission) -> bool:
+        if self._is_abandoned or submission.place is None or self._begun[submission.place]:
+            return False
+        return submission.attempts < ATTEMPTS
 
     def after_fork(self) -> None:
         super().after_fork()
         # multiprocessing would wait for the workers at exit, and they are no children of this one.
         for worker in list((self._pool._processes or {}).values()):
             _children_of_this_process().discard(worker)
+        self._turns = threading.RLock()  # the old one may be held for ever
+        self._begin_anew()
         self._pool = self._make_pool()
 
     def shutdown(self, wait: bool | float = True) -> None:
-        self._is_shut_down = True
+        deadline = None if isinstance(wait, bool) else monotonic() + wait
+        with self._turns:
+            self._is_shut_down = True
+            self._is_abandoned = deadline is not None
         # Listeners are called in the thread that looks after the pool; it cannot wait for itself.
-        if threading.current_thread() is self._pool._executor_manager_thread:
-            wait = False
-        if isinstance(wait, bool):
-            self._pool.shutdown(wait)
+        if threading.current_thread() is self._remains.manager:
+            wait, deadline = False, None
+        if wait:
+            self._join_recoveries(deadline)
+        if deadline is None:
+            self._hand_over()
+            self._pool.shutdown(wait=False)
+            if wait:
+                self._join_pools()
         else:
-            self._shutdown_within(wait)
+            self._abandon_waiting()
+            self._shutdown_within(max(deadline - monotonic(), 0.0))
+
+    def _join_pools(self) -> None:
+        """Wait until all is done; when a worker dies, that is in a new pool."""
+        while True:
+            remains = self._remains
+            if remains.manager is not None:
+                remains.manager.join()
+            self._join_recoveries(None)
+            if remains is self._remains:
+                return
+
+    def _join_recoveries(self, deadline: float | None) -> None:
+        for thread in self._recoveries.copy() - {threading.current_thread()}:
+            thread.join(None if deadline is None else max(deadline - monotonic(), 0.0))
+
+    def _leave_to_pool(self) -> None:
+        """At exit, hand over all that waits: the pool does what it has, and takes no more."""
+        self._join_recoveries(None)
+        with self._turns:
+            self._places += [None] * len(self._waiting)
+        self._hand_over()
+
+    def _abandon_waiting(self) -> None:
+        with self._turns:
+            waiting, self._waiting = self._waiting, deque()
+        for submission in waiting:
+            self._fail(submission.job, submission.run_times, AbandonedError(submission.job.id))
 
     def _shutdown_within(self, seconds: float) -> None:
         """Drop what has not begun, wait for the rest, and end the processes that go on."""
         deadline = monotonic() + seconds
-        processes = list(self._pool._processes.values())
+        processes = list((self._pool._processes or {}).values())
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.join(max(deadline - monotonic(), 0.0))
@@ -182,6 +396,55 @@ class ProcessPoolExecutor(BasePoolExecutor):
             process.join(TERMINATION_SECONDS)
             if process.is_alive():
                 process.kill()
+
+
+class _Submission:
+    """The runs of one submission, on their way to a worker process."""
+
+    def __init__(self, job: Job, run_times: list[datetime], packed: bytes) -> None:
+        self.job = job
+        self.run_times = run_times
+        self.packed = packed
+        self.place: int | None = None  # where the worker notes that it has begun
+        self.attempts = 0
+        self.error: BaseException | None = None
+
+    def fail(self, executor: ProcessPoolExecutor) -> None:
+        assert self.error is not None
+        executor._fail(self.job, self.run_times, self.error)
+
+
+class _Remains:
+    """What a pool had when one of its workers died."""
+
+    manager: threading.Thread | None = None  # looks after the pool
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        self._workers = pool._processes  # the pool lets go of it at its shutdown
+        self._submissions: list[_Submission] = []
+        self._lock = threading.Lock()
+
+    def add(self, submission: _Submission) -> bool:
+        """Add a submission, and tell whether it is the first since they were taken."""
+        with self._lock:
+            self._submissions.append(submission)
+            return len(self._submissions) == 1
+
+    def take(self) -> list[_Submission]:
+        with self._lock:
+            taken, self._submissions = self._submissions, []
+        return taken
+
+    def end_workers(self) -> None:
+        """Wait until the pool has ended the workers that are left; kill those that go on."""
+        if self.manager is None:
+            return
+        self.manager.join(TERMINATION_SECONDS)
+        if self.manager.is_alive():
+            for worker in list(self._workers.values()):
+                worker.kill()
+            self.manager.join()
 
 
 def _children_of_this_process() -> set[Any]:
@@ -211,6 +474,7 @@ def _take_the_last_jobs() -> None:
     for executor in list(_process_executors):
         if executor._scheduler is not None:
             executor._scheduler._before_exit()
+        executor._leave_to_pool()
 
 
 class AbandonedError(RuntimeError):

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor as PoolOfPython
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from tests.jobs import die, give
+from tests.jobs import die, fail, give
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -78,6 +79,95 @@ def test_a_hundred_kills_in_a_row_leak_nothing(stopped: BackgroundScheduler) -> 
     assert len(recorder.of(EVENT_JOB_ERROR)) == 1 + KILLS
     assert [event.retval for event in recorder.of(EVENT_JOB_EXECUTED)] == ["well"] * 2
     assert holdings() == before
+
+
+def test_jobs_behind_a_killed_one_run(scheduler: BackgroundScheduler) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.pause()
+    scheduler.add_job(die, id="killed")
+    scheduler.add_jobs({"func": give, "args": [number]} for number in range(20))
+    scheduler.resume()
+    events = recorder.wait_for(count=21)
+
+    assert [event.job_id for event in events if event.code == EVENT_JOB_ERROR] == ["killed"]
+    results = [event.retval for event in events if event.code == EVENT_JOB_EXECUTED]
+    assert sorted(results) == list(range(20))
+
+
+def test_a_worker_that_is_killed_just_before_a_job_comes_costs_no_run(
+    scheduler: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    for round_ in range(5):
+        scheduler.add_job(os.getpid)
+        worker = recorder.wait_for(count=round_ + 1)[-1].retval
+        os.kill(worker, signal.SIGKILL)  # the pool may or may not notice before the next job
+
+    assert {event.code for event in recorder.events} == {EVENT_JOB_EXECUTED}
+
+
+def test_a_shutdown_that_waits_lets_the_jobs_behind_a_killed_one_run(
+    stopped: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(stopped, OUTCOMES)
+    stopped.start(paused=True)
+    stopped.add_job(die, id="killed")
+    stopped.add_jobs({"func": give, "args": [number]} for number in range(3))
+    submitted = Recorder(stopped, EVENT_JOB_SUBMITTED)
+    stopped.resume()
+    submitted.wait_for(EVENT_JOB_SUBMITTED, 4)
+    stopped.shutdown()
+
+    assert len(recorder.events) == 4  # none is lost
+
+
+def test_a_worker_whose_initializer_fails_is_not_started_for_ever() -> None:
+    executor = ProcessPoolExecutor(1, {"initializer": fail})
+    scheduler = BackgroundScheduler(executors={"default": executor})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    scheduler.add_job(give, args=["never"])
+    [event] = recorder.wait_for()
+    scheduler.shutdown()
+
+    assert isinstance(event.exception, BrokenProcessPool)
+
+
+class BadError(Exception):
+    """Can be pickled and not unpickled."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+class BadResult:
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def raise_bad_error() -> None:
+    raise BadError("on ", "purpose")
+
+
+@pytest.mark.parametrize(
+    ("func", "words"),
+    [(raise_bad_error, "BadError('on purpose')"), (BadResult, "BadResult object")],
+)
+def test_what_cannot_be_unpickled_is_told_in_words_and_breaks_no_pool(
+    scheduler: BackgroundScheduler, func: Any, words: str
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(os.getpid)
+    [before] = recorder.wait_for()
+    scheduler.add_job(func)
+    bad = recorder.wait_for(count=2)[-1]
+    scheduler.add_job(os.getpid)
+    after = recorder.wait_for(count=3)[-1]
+
+    assert bad.code == EVENT_JOB_ERROR
+    assert words in str(bad.exception)
+    assert "cannot be sent" in str(bad.exception)
+    assert after.retval == before.retval  # it is the same worker
 
 
 def run_and_kill(scheduler: BackgroundScheduler, recorder: Recorder, kills: int) -> None:
