@@ -137,18 +137,3 @@ class NodeJobStore(PersistentJobStore):
     def _reconstitute_job(self, job_state: dict[str, Any]) -> Job:
         """Make a job of its state. Programs override this to look at jobs as they come."""
         return self._revive(job_state)
-
-
-def chunks(records: Sequence[Record], count: int, size: int) -> Iterator[Sequence[Record]]:
-    """Split records into parts of at most so many records and bytes, but one record at least."""
-    part: list[Record] = []
-    total = 0
-    for record in records:
-        if part and (len(part) == count or total + len(record.data) > size):
-            yield part
-            part, total = [], 0
-        part.append(record)
-        total += len(record.data)
-
-    if part:
-        yield part

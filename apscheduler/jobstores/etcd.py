@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._refs import maybe_ref
-from ._nodes import NodeJobStore, chunks
+from ._nodes import NodeJobStore
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, Record
+from .persistent import PICKLE_PROTOCOL, Record, chunks
 
 try:
     import etcd3
@@ -167,13 +167,12 @@ class EtcdJobStore(NodeJobStore):
 
     def _write_new(self, records: Sequence[Record]) -> None:
         version = self.client.transactions.version
-        written: list[str] = []
-        for part in chunks(records, CHUNK_KEYS, CHUNK_BYTES):
-            if not self._put([version(self._key(record.id)) == 0 for record in part], part):
-                self._delete(written)
-                taken = next(self._read_nodes([record.id for record in part]))
-                raise ConflictingIdError(taken[0])
-            written += (record.id for record in part)
+        with self._all_or_none() as written:
+            for part in chunks(records, CHUNK_KEYS, CHUNK_BYTES):
+                if not self._put([version(self._key(r.id)) == 0 for r in part], part):
+                    taken = next(self._read_nodes([record.id for record in part]))
+                    raise ConflictingIdError(taken[0])
+                written += (record.id for record in part)
 
         self._index_written(records)
 

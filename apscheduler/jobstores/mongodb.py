@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._refs import maybe_ref
 from ..job import Job
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
+from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record, chunks
 
 try:
     from pymongo import ASCENDING, DeleteMany, MongoClient, UpdateOne
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
+# So much goes into one insertion, which the driver then sends as one command; or one document
+# that is larger, and refused before it is sent.
+CHUNK_DOCUMENTS = 10_000
+CHUNK_BYTES = 16_000_000
+
 # So many ids go into one query, which may have 16 MB.
 IDS_PER_QUERY = 10_000
 
 _DUPLICATE_KEY = 11000  # MongoDB's number for it
-_SELECTION_TIMEOUT = "serverSelectionTimeoutMS"
+
+# One server that is down or hangs must not stop other stores for ever.
+_TIMEOUTS = {"serverSelectionTimeoutMS": 5000, "socketTimeoutMS": 60_000}
 
 
 class MongoDBJobStore(PersistentJobStore):
@@ -74,9 +81,11 @@ class MongoDBJobStore(PersistentJobStore):
     def _connect(self) -> MongoClient[Document]:
         self._must_connect = False
         arguments = dict(self._connect_args or {})
-        # While MongoDB is down, pymongo's own 30 seconds would hold up the jobs of other stores.
-        if _SELECTION_TIMEOUT.lower() not in str(arguments.get("host")).lower():
-            arguments.setdefault(_SELECTION_TIMEOUT, 5000)
+        given = {name.lower() for name in arguments}
+        host = str(arguments.get("host")).lower()
+        for name, milliseconds in _TIMEOUTS.items():
+            if name.lower() not in given and name.lower() not in host:
+                arguments[name] = milliseconds
         return MongoClient(**arguments)
 
     def _use(self, client: MongoClient[Document]) -> None:
@@ -110,7 +119,7 @@ class MongoDBJobStore(PersistentJobStore):
 
     def _read(self, job_id: str) -> bytes | None:
         document = self.collection.find_one({"_id": job_id}, ["job_state"])
-        return None if document is None else document.get("job_state", b"")
+        return None if document is None else _state_of(document)
 
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._get_jobs({"next_run_time": {"$lte": timestamp}})
@@ -123,35 +132,43 @@ class MongoDBJobStore(PersistentJobStore):
         documents = self.collection.find(
             conditions, ["job_state"], sort=[("next_run_time", ASCENDING)]
         )
-        return self._restore_all(
-            (document["_id"], document.get("job_state", b"")) for document in documents
-        )
+        return self._restore_all((document["_id"], _state_of(document)) for document in documents)
 
     def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
         # A comparison with a number finds numbers only, and so no paused jobs.
         later = {"next_run_time": {"$gt": float("-inf") if after is None else after}}
         documents = self.collection.find(later, sort=[("next_run_time", ASCENDING)], limit=limit)
-        return [
-            (found["_id"], found["next_run_time"], found.get("job_state", b""))
-            for found in documents
-        ]
+        return [(found["_id"], found["next_run_time"], _state_of(found)) for found in documents]
 
     # --- writing -------------------------------------------------------------------------------
 
     def _write_new(self, records: Sequence[Record]) -> None:
+        with self._all_or_none() as written:
+            for part in chunks(records, CHUNK_DOCUMENTS, CHUNK_BYTES):
+                self._insert(part, written)
+
+    def _insert(self, records: Sequence[Record], written: list[str]) -> None:
+        """Insert by one command; add the ids of what was inserted to those written."""
         documents = [
             {"_id": id, "next_run_time": timestamp, "job_state": data}
             for id, timestamp, data in records
         ]
+        ids = [record.id for record in records]
         try:
             self.collection.insert_many(documents)
         except BulkWriteError as exc:
-            error = exc.details["writeErrors"][0] if exc.details else {}
-            if error.get("code") != _DUPLICATE_KEY:
+            errors = (exc.details or {}).get("writeErrors")
+            if not errors:  # all are there, but the server cannot say how safe they are
+                written += ids
                 raise
             # They are inserted in order, up to the first one that cannot be.
-            self._delete([record.id for record in records[: error["index"]]])
-            raise ConflictingIdError(records[error["index"]].id) from exc
+            failed = errors[0]["index"]
+            written += ids[:failed]
+            if errors[0].get("code") != _DUPLICATE_KEY:
+                raise
+            raise ConflictingIdError(ids[failed]) from exc
+
+        written += ids
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
         changes = [
@@ -167,10 +184,17 @@ class MongoDBJobStore(PersistentJobStore):
         if not job_ids:
             return []
 
+        if len(job_ids) == 1:
+            deleted = self.collection.delete_one({"_id": job_ids[0]}).deleted_count
+            return [] if deleted else list(job_ids)
+
         missing = self._find_missing(job_ids)
-        self.collection.bulk_write(
+        result = self.collection.bulk_write(
             [DeleteMany({"_id": {"$in": ids}}) for ids in _chunks(job_ids)], ordered=False
         )
+        if result.deleted_count == len(job_ids):
+            return []  # also those that came after we had looked
+
         return missing
 
     def _find_missing(self, job_ids: Sequence[str]) -> list[str]:
@@ -187,6 +211,13 @@ class MongoDBJobStore(PersistentJobStore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (client={self.client})>"
+
+
+def _state_of(document: Mapping[str, Any]) -> bytes:
+    """Return the state; for one that is no bytes, bytes that no job can be restored from."""
+    state = document.get("job_state", b"")
+    # Not a pickle, but other for each value: the job is tried again once it has changed.
+    return state if isinstance(state, bytes) else f"no bytes but {state!r}".encode()
 
 
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:

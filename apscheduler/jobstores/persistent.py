@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -188,6 +189,25 @@ class PersistentJobStore(BaseJobStore):
         self._parked[job_id] = Parked(reason, exc, attempt)
         self._still_parked.add(job_id)
 
+    @contextmanager
+    def _all_or_none(self) -> Iterator[list[str]]:
+        """Yield a list for the ids of what was written; remove that if writing the rest fails."""
+        written: list[str] = []
+        try:
+            yield written
+        except BaseException:
+            self._take_back(written)
+            raise
+
+    def _take_back(self, job_ids: Sequence[str]) -> None:
+        try:
+            self._delete(job_ids)
+        except Exception:  # the first error is the one to raise
+            self._logger.exception(
+                "%d jobs stay that were to be added together with others, which failed",
+                len(job_ids),
+            )
+
     def _forget(self, job_ids: Iterable[str]) -> None:
         """Drop the notes on parked jobs that were replaced or removed."""
         if self._parked:
@@ -304,6 +324,21 @@ class PersistentJobStore(BaseJobStore):
     def remove_all_jobs(self) -> None:
         self._delete_all()
         self._parked.clear()
+
+
+def chunks(records: Sequence[Record], count: int, size: int) -> Iterator[Sequence[Record]]:
+    """Split records into parts of at most so many records and bytes, but one record at least."""
+    part: list[Record] = []
+    total = 0
+    for record in records:
+        if part and (len(part) == count or total + len(record.data) > size):
+            yield part
+            part, total = [], 0
+        part.append(record)
+        total += len(record.data)
+
+    if part:
+        yield part
 
 
 def _timestamp(job: Job) -> float | None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from .._refs import maybe_ref
-from ._nodes import NodeJobStore, chunks
+from ._nodes import NodeJobStore
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, Record
+from .persistent import PICKLE_PROTOCOL, Record, chunks
 
 try:
     from kazoo.client import KazooClient
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # A request of 1 MB or more makes a ZooKeeper that was not told otherwise hang up.
 CHUNK_BYTES = 500_000
 CHUNK_NODES = 500
+
+# What remains of that megabyte for a job, when the request has named its node twice.
+NODE_BYTES = 0xFFFFF - 4096
 
 # So many requests are under way at once, and so many seconds each may take.
 REQUESTS = 1000
@@ -156,6 +159,12 @@ class ZooKeeperJobStore(NodeJobStore):
         for job_id in changed - found:
             self._unindex(job_id)
 
+    def _index_written(self, records: Iterable[Record]) -> None:
+        written = list(records)
+        super()._index_written(written)
+        # Nobody may watch these nodes yet: have them read, and watched from then on.
+        self._changed.update(_name_of(record.id) for record in written)
+
     # --- reading -------------------------------------------------------------------------------
 
     def _read_nodes(self, job_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -198,20 +207,24 @@ class ZooKeeperJobStore(NodeJobStore):
     # --- writing -------------------------------------------------------------------------------
 
     def _write_new(self, records: Sequence[Record]) -> None:
-        written: list[str] = []
-        for part in chunks(records, CHUNK_NODES, CHUNK_BYTES):
-            failed = self._commit(self._create, part)
-            if failed:
-                self._delete(written)
-                job_id, error = failed
-                if isinstance(error, NodeExistsError):
-                    raise ConflictingIdError(job_id) from error
-                raise error
-            written += (record.id for record in part)
+        _check_sizes(records)
+        with self._all_or_none() as written:
+            for part in chunks(records, CHUNK_NODES, CHUNK_BYTES):
+                self._write_new_part(part)
+                written += (record.id for record in part)
 
         self._index_written(records)
 
+    def _write_new_part(self, records: Sequence[Record]) -> None:
+        failed = self._commit(self._create, records)
+        if failed:
+            job_id, error = failed
+            if isinstance(error, NodeExistsError):
+                raise ConflictingIdError(job_id) from error
+            raise error
+
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
+        _check_sizes(records)
         missing = set(self._change(self._set_data, records))
         self._index_written(record for record in records if record.id not in missing)
         return list(missing)
@@ -266,6 +279,15 @@ class ZooKeeperJobStore(NodeJobStore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (client={self.client})>"
+
+
+def _check_sizes(records: Sequence[Record]) -> None:
+    for record in records:
+        if len(record.data) > NODE_BYTES:
+            raise ValueError(
+                f'Job "{record.id}" takes {len(record.data)} bytes. ZooKeeper keeps at most '
+                f"{NODE_BYTES} bytes of a job; give it smaller arguments"
+            )
 
 
 def _name_of(job_id: str) -> str:

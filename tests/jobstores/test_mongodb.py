@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient, monitoring
+from pymongo.errors import PyMongoError
 
 from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.mongodb import MongoDBJobStore
@@ -109,6 +110,30 @@ def test_of_many_jobs_only_ours_are_taken_back_when_an_id_is_taken(
     assert sorted(job.id for job in scheduler.get_jobs()) == ["a", "m"]
 
 
+@pytest.mark.parametrize("small", [600, 12_000])
+def test_a_document_that_is_too_large_takes_the_others_with_it(
+    store: MongoDBJobStore, scheduler: ManualScheduler, small: int
+) -> None:
+    scheduler.add_job(record, "interval", hours=1, id="kept")
+    settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
+    jobs = [{**settings, "id": str(i)} for i in range(small)]
+    with pytest.raises(PyMongoError, match="BSON"):  # by the server or the driver
+        scheduler.add_jobs([*jobs, {**settings, "args": ["x" * 17_000_000]}])
+    assert [job.id for job in scheduler.get_jobs()] == ["kept"]
+
+
+def test_a_server_that_hangs_is_given_up_unless_another_time_is_given(
+    place: dict[str, Any],
+) -> None:
+    def seconds(**arguments: Any) -> Any:
+        with MongoDBJobStore(**{**place, **arguments}).client as client:
+            return client.options.pool_options.socket_timeout
+
+    assert seconds() == 60
+    assert seconds(sockettimeoutms=7000) == 7
+    assert seconds(host=f"{place['host']}&socketTimeoutMS=8000") == 8
+
+
 def test_damaged_documents_are_kept_and_do_not_disturb(
     store: MongoDBJobStore, scheduler: ManualScheduler
 ) -> None:
@@ -117,6 +142,8 @@ def test_damaged_documents_are_kept_and_do_not_disturb(
     damaged = [
         {"_id": "garbage", "next_run_time": early, "job_state": b"garbage"},
         {"_id": "without a state", "next_run_time": early},
+        {"_id": "a dict", "next_run_time": early, "job_state": {"id": "a dict"}},
+        {"_id": "text", "next_run_time": early, "job_state": "text"},
     ]
     store.collection.insert_many(damaged)
 
@@ -124,8 +151,10 @@ def test_damaged_documents_are_kept_and_do_not_disturb(
     scheduler.run_due()
     assert runs == ["good"]
     assert store.get_next_run_time() is None
-    assert {id for id, _ in store.get_unrestorable_jobs()} == {"garbage", "without a state"}
-    assert sorted(store.collection.find(), key=lambda found: str(found["_id"])) == damaged
+    assert store.lookup_job("a dict") is None
+    unrestorable = {id for id, _ in store.get_unrestorable_jobs()}
+    assert unrestorable == {document["_id"] for document in damaged}
+    assert list(store.collection.find(sort=[("$natural", 1)])) == damaged
 
 
 def test_a_client_that_is_given_stays_open_and_one_that_was_made_is_closed(

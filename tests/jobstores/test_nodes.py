@@ -121,6 +121,20 @@ def test_what_others_write_is_noticed(
     assert eventually(store, None)
 
 
+def test_a_job_that_the_store_has_added_is_watched_like_any_other(
+    store: ZooKeeperJobStore | EtcdJobStore, scheduler: ManualScheduler, nodes: Nodes
+) -> None:
+    assert store.get_next_run_time() is None  # from here on, the store knows what is there
+    scheduler.add_job(record, "date", run_date=NOW + HOUR, id="job")
+    assert store.get_next_run_time() == NOW + HOUR
+
+    node = pickle.loads(nodes.read()["job"])
+    for time_of_others in (NOW + 2 * HOUR, NOW + 3 * HOUR):
+        node["job_state"].update(next_run_time=time_of_others)
+        nodes.write("job", pickle.dumps(node))
+        assert eventually(store, time_of_others)
+
+
 def eventually(store: ZooKeeperJobStore | EtcdJobStore, answer: datetime | None) -> bool:
     """Ask until the answer is right: ZooKeeper tells of changes a moment later."""
     deadline = time.monotonic() + 10
@@ -167,6 +181,45 @@ def test_two_thousand_due_jobs_are_written_in_some_transactions(
     scheduler.run_due()
     assert len(runs) == 2000
     assert len(transactions) <= 40  # etcd takes 128 keys in one
+
+
+def test_a_job_that_is_too_large_takes_the_others_with_it(
+    kind: str, scheduler: ManualScheduler, nodes: Nodes
+) -> None:
+    settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
+    large = {**settings, "id": "large", "args": ["x" * 2_000_000]}
+    jobs = [{**settings, "id": str(i)} for i in range(600)]
+    limit = r'"large" takes 20\d+ bytes.*at most 10\d+' if kind == "zookeeper" else "too large"
+    with pytest.raises(Exception, match=limit):
+        scheduler.add_jobs([*jobs, large])
+    assert nodes.read() == {}
+
+    scheduler.add_job(**{**large, "args": ["x" * 1_040_000]})
+    assert list(nodes.read()) == ["large"]
+    with pytest.raises(Exception, match=limit):
+        scheduler.modify_job("large", args=large["args"])
+
+
+def test_an_error_in_the_middle_takes_back_what_was_added(
+    store: ZooKeeperJobStore | EtcdJobStore,
+    scheduler: ManualScheduler,
+    nodes: Nodes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transaction = store.client.transaction
+    answers = iter([transaction, None])  # the second one fails; those that follow do not
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        if next(answers, transaction) is None:
+            raise ConnectionError("The second transaction failed")
+        return transaction(*args, **kwargs)
+
+    monkeypatch.setattr(store.client, "transaction", failing)
+    with pytest.raises(ConnectionError, match="second"):
+        scheduler.add_jobs(
+            [{"func": record, "trigger": "interval", "hours": 1} for _ in range(600)]
+        )
+    assert nodes.read() == {}
 
 
 def test_nothing_is_read_again_while_nothing_changes(
