@@ -15,6 +15,20 @@ from ..triggers.base import BaseTrigger
 # Before any schedule that people write: what has no time to run from here on never has one.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# Another process may add a job just before us, and remove it just before we replace it.
+REPLACE_ATTEMPTS = 5
+
+
+def check_ever_runs(trigger: BaseTrigger, name: str) -> None:
+    """
+    Refuse a schedule without any time to run, such as each 30 February.
+
+    :param name: of the job, for the error
+    :raises ValueError: if the schedule never had a time to run
+    """
+    if trigger.get_first_fire_time(None, _LONG_AGO) is None:
+        raise ValueError(f'Job "{name}" would never run: {trigger} has no time to run')
+
 
 def first_run_time(
     trigger: BaseTrigger, now: datetime, name: str, logger: logging.Logger
@@ -27,8 +41,7 @@ def first_run_time(
     """
     first = trigger.get_first_fire_time(None, now)
     if first is None:
-        if trigger.get_first_fire_time(None, _LONG_AGO) is None:
-            raise ValueError(f'Job "{name}" would never run: {trigger} has no time to run')
+        check_ever_runs(trigger, name)
         logger.warning('Job "%s" will not run: %s has no time to run from now on', name, trigger)
 
     return first
@@ -102,6 +115,19 @@ class Adding:
 
     def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
         """Replace the jobs that are there; add the others."""
+        for attempt in range(1, REPLACE_ATTEMPTS + 1):
+            jobs = self._replace_existing(store, jobs)
+            try:
+                self._add_new(store, [job for job, _ in jobs])
+                return
+            except ConflictingIdError:  # another process has added one of them in the meantime
+                if attempt == REPLACE_ATTEMPTS:
+                    raise
+
+    def _replace_existing(
+        self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]
+    ) -> Sequence[tuple[Job, bool]]:
+        """Replace the jobs that are there; return the others."""
         replaced = []
         for job, keeps_time in jobs:
             existing = store.lookup_job(job.id)
@@ -110,12 +136,14 @@ class Adding:
                 if keeps_time and job.trigger.is_same_schedule(existing.trigger):
                     self._go_on(job, existing)
 
-        if jobs:
-            self._undo.append(lambda: store.update_jobs(replaced))
-            # The store says which are not there; a look-up does not find one that is there, but
-            # cannot be restored.
-            missing = set(store.update_jobs([job for job, _ in jobs]))
-            self._add_new(store, [job for job, _ in jobs if job.id in missing])
+        if not jobs:
+            return []
+
+        self._undo.append(lambda: store.update_jobs(replaced))
+        # The store says which are not there; a look-up does not find one that is there, but
+        # cannot be restored.
+        missing = set(store.update_jobs([job for job, _ in jobs]))
+        return [entry for entry in jobs if entry[0].id in missing]
 
     def _go_on(self, job: Job, existing: Job) -> None:
         """Let a job with an unchanged schedule go on where the one that it replaces was."""
