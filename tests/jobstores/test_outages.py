@@ -135,8 +135,19 @@ def test_a_server_that_is_down_at_the_start_is_an_error_and_the_next_start_works
     scheduler.add_job(record, "interval", ["kept"], hours=1, id="kept")
     scheduler.shutdown()
 
-    backend.server.restart()
-    scheduler.start()
-    assert [job.id for job in scheduler.get_jobs()] == ["kept"]
+    scheduler.add_job(record, "interval", ["pending"], hours=2, id="pending")
+    backend.server.kill()
+    try:
+        error = error_of(scheduler.start)
+        assert error is not None
+        assert not type(error).__module__.startswith("apscheduler")
+        assert not scheduler.running
+    finally:
+        backend.server.restart()
+
+    again_and_again(scheduler.start)
+    assert [job.id for job in scheduler.get_jobs()] == ["kept", "pending"]
+    runs.clear()
     scheduler.advance(timedelta(hours=1))
+    assert runs == ["kept"]
     scheduler.shutdown()
