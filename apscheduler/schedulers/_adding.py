@@ -96,8 +96,9 @@ class Adding:
         self._replace(store, replacing)
 
     def _add_new(self, store: BaseJobStore, jobs: Sequence[Job]) -> None:
-        store.add_jobs(jobs)
-        self._undo.append(lambda: store.remove_jobs([job.id for job in jobs]))
+        if jobs:
+            store.add_jobs(jobs)
+            self._undo.append(lambda: store.remove_jobs([job.id for job in jobs]))
 
     def _fill_in(self, job: Job) -> bool:
         """Give the job the settings that it has not; tell whether it had no next run time."""

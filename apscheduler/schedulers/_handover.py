@@ -62,7 +62,13 @@ class Handover:
                 is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
                 if is_heard:
                     self._hold_outcomes(advance)
-                code = self._submit(advance, backlog)
+                try:
+                    code = self._submit(advance, backlog)
+                except BaseException:  # Ctrl+C: the run is kept, for whoever shuts down
+                    backlog.ready.appendleft(advance)
+                    if is_heard:
+                        self._release_outcomes(advance)
+                    raise
 
             if is_heard:
                 try:

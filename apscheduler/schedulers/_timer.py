@@ -10,7 +10,7 @@ from typing import Any
 
 from . import SchedulerNotRunningError
 from ._dispatch import Backlog
-from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
+from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler, check_wait
 
 # After the runs of so many jobs, the loop has its turn before more are handed over.
 RUNS_AT_ONCE = 50
@@ -127,7 +127,8 @@ class EventLoopScheduler(BaseScheduler):
 
     # --- shutting down -------------------------------------------------------------------------
 
-    def _enter_shutdown(self) -> None:
+    def _enter_shutdown(self, wait: bool | float) -> None:
+        check_wait(wait)
         # Not the job store lock: a pass in a thread may hold it for long, and the loop would wait.
         with self._executors_lock:
             if self.state == STATE_STOPPED:
@@ -136,7 +137,7 @@ class EventLoopScheduler(BaseScheduler):
             self._shutting_down = True
 
     def shutdown(self, wait: bool | float = True) -> Any:
-        self._enter_shutdown()
+        self._enter_shutdown(wait)
         self._on_loop(self._stop_timer)
         self._stop(wait)
 

@@ -68,7 +68,7 @@ class AsyncIOScheduler(EventLoopScheduler):
             awaited. A job that awaits it is neither waited for nor cancelled
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
-        self._enter_shutdown()
+        self._enter_shutdown(wait)
         loop = self._eventloop
         finished: asyncio.Future[None] = loop.create_future()
 

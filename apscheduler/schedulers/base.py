@@ -18,7 +18,7 @@ from tzlocal import get_localzone
 
 from .._refs import takes_keyword, undefined
 from .._settings import suggest
-from .._time import astimezone
+from .._time import astimezone, is_later
 from ..events import (
     EVENT_ALL,
     EVENT_ALL_JOBS_REMOVED,
@@ -43,7 +43,7 @@ from ..jobstores.base import BaseJobStore, JobLookupError
 from ..jobstores.memory import MemoryJobStore
 from ..triggers.base import BaseTrigger
 from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
-from ._adding import Adding, first_run_time
+from ._adding import Adding, check_ever_runs, first_run_time
 from ._clock import ClockWatch
 from ._config import (
     DEFAULT_RETRY_INTERVAL,
@@ -60,6 +60,7 @@ from ._plugins import build, check_arguments_of_no_trigger, class_from_options, 
 if TYPE_CHECKING:
     Func = TypeVar("Func", bound=Callable[..., Any])
     Listener = Callable[[Any], object]
+    Entry = tuple[Job, str, bool]  # of pending jobs: job, alias of its store, replace_existing
 
 #: The scheduler does nothing.
 STATE_STOPPED = 0
@@ -110,7 +111,11 @@ class BaseScheduler(metaclass=ABCMeta):
         self._jobstores: dict[str, BaseJobStore] = {}
         self._listeners: list[tuple[Listener, int]] = []
         # Jobs added before the start: (job, alias of its store, replace_existing)
-        self._pending_jobs: list[tuple[Job, str, bool]] = []
+        self._pending_jobs: list[Entry] = []
+        # While they are, jobs are looked for in them: also when the scheduler is about to start,
+        # and while it waits for running jobs to end.
+        self._stores_are_open = False
+        self._is_starting = False
 
         self._prepare()
         self.configure(gconfig, **options)
@@ -217,28 +222,33 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises SchedulerAlreadyRunningError: unless the scheduler is stopped, and done with it
         :raises RuntimeError: under uWSGI without threads
         """
-        if self.state != STATE_STOPPED:
-            raise SchedulerAlreadyRunningError
-        if self._shutting_down:
-            raise SchedulerAlreadyRunningError(
-                "Scheduler is still shutting down; start it again when that is done"
-            )
-
         self._check_uwsgi()
-        scheduled: list[tuple[Job, str, bool]] = []
+        self._enter_start()
         try:
             self._start_executors()
             self._start_jobstores()
-            self._schedule_pending_jobs(scheduled, STATE_PAUSED if paused else STATE_RUNNING)
+            self._schedule_pending_jobs(STATE_PAUSED if paused else STATE_RUNNING)
         except BaseException:
             self._stop_parts(wait=False)
-            self._take_back(scheduled)
             raise
+        finally:
+            self._is_starting = False
 
         self._logger.info("Scheduler started")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_START))
         if not paused:
             self.wakeup()
+
+    def _enter_start(self) -> None:
+        """Make sure that nobody else starts or stops the scheduler now."""
+        with self._jobstores_lock:
+            if self.state != STATE_STOPPED or self._is_starting:
+                raise SchedulerAlreadyRunningError
+            if self._shutting_down:
+                raise SchedulerAlreadyRunningError(
+                    "Scheduler is still shutting down; start it again when that is done"
+                )
+            self._is_starting = True
 
     def _start_executors(self) -> None:
         if "default" not in self._executors:
@@ -253,28 +263,40 @@ class BaseScheduler(metaclass=ABCMeta):
             self.add_jobstore(self._create_default_jobstore(), "default")
 
         with self._jobstores_lock:
+            self._stores_are_open = True
             for alias, store in self._jobstores.items():
                 store.start(self, alias)
 
-    def _schedule_pending_jobs(self, scheduled: list[tuple[Job, str, bool]], state: int) -> None:
+    def _schedule_pending_jobs(self, state: int) -> None:
         """Take pending jobs to their stores; when none is left, enter the state."""
         while True:
             with self._jobstores_lock:
                 if not self._pending_jobs:
                     self.state = state
                     return
-                entry = self._pending_jobs[0]
+                entries = list(self._pending_jobs)
+                self._pending_jobs.clear()
 
-            self._real_add_job(*entry)
-            self._pending_jobs.remove(entry)  # only now: what cannot be added stays pending
-            scheduled.append(entry)
+            try:
+                if self._adds_one_by_one(entries):
+                    self._add_one_by_one(entries)
+                else:
+                    self._add_entries(entries)
+            except BaseException:
+                self._pending_jobs[:0] = entries  # for the next start
+                raise
 
-    def _take_back(self, scheduled: list[tuple[Job, str, bool]]) -> None:
-        """Keep jobs for the next start that this one, which failed, has taken to their stores."""
-        for job, _, _ in scheduled:
-            job._jobstore_alias = None
-        # Some stores still hold them, and some forgot them when they were shut down.
-        self._pending_jobs[:0] = [(job, alias, True) for job, alias, _ in scheduled]
+    def _adds_one_by_one(self, entries: list[Entry]) -> bool:
+        """Whether programs follow each addition, or some jobs are to replace others of them."""
+        method = getattr(self._real_add_job, "__func__", None)
+        ids = {(alias, job.id) for job, alias, _ in entries}
+        return method is not BaseScheduler._real_add_job or len(ids) < len(entries)
+
+    def _add_one_by_one(self, entries: list[Entry]) -> None:
+        for position, (job, alias, _) in enumerate(list(entries)):
+            self._real_add_job(*entries[position])
+            # If a later one fails: some stores still hold this one then, and some forgot it.
+            entries[position] = (job, alias, True)
 
     def shutdown(self, wait: bool | float = True) -> None:
         """
@@ -284,11 +306,12 @@ class BaseScheduler(metaclass=ABCMeta):
             False not to wait, or the number of seconds to wait before they are left behind
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
-        self._enter_shutdown()
+        self._enter_shutdown(wait)
         self._stop(wait)
 
-    def _enter_shutdown(self) -> None:
+    def _enter_shutdown(self, wait: bool | float) -> None:
         """Enter the stopped state: no pass will begin any more."""
+        check_wait(wait)
         if self.state == STATE_STOPPED:
             raise SchedulerNotRunningError
 
@@ -332,6 +355,7 @@ class BaseScheduler(metaclass=ABCMeta):
         Locks may have been held by other threads, which are not there to release them.
         """
         was_running, self.state = self.running, STATE_STOPPED
+        self._stores_are_open = self._is_starting = False
         self._prepare()
         parts: list[BaseExecutor | BaseJobStore] = [
             *self._executors.values(),
@@ -351,12 +375,28 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _stop_parts(self, wait: bool | float) -> None:
         # The locks are not held: jobs that are waited for may need them.
+        try:
+            self._stop_executors(wait)
+        finally:
+            self._stop_jobstores()
+
+    def _stop_executors(self, wait: bool | float) -> None:
         deadline = None if isinstance(wait, bool) else monotonic() + wait
+        interrupt: BaseException | None = None
         for alias, executor in list(self._executors.items()):
             try:
                 executor.shutdown(wait if deadline is None else max(deadline - monotonic(), 0.0))
             except Exception:
                 self._logger.exception('Executor "%s" failed to shut down', alias)
+            except BaseException as exc:  # Ctrl+C: the others are not waited for, but stopped
+                interrupt, wait, deadline = exc, False, None
+
+        if interrupt is not None:
+            raise interrupt
+
+    def _stop_jobstores(self) -> None:
+        with self._jobstores_lock:
+            self._stores_are_open = False
 
         for alias, store in list(self._jobstores.items()):
             try:
@@ -371,10 +411,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
-        if self.state == STATE_STOPPED:
-            raise SchedulerNotRunningError
-        if self.state == STATE_RUNNING:
-            self.state = STATE_PAUSED
+        if self._change_state(STATE_RUNNING, STATE_PAUSED):
             self._logger.info("Paused scheduler job processing")
             self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_PAUSED))
 
@@ -384,13 +421,21 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
-        if self.state == STATE_STOPPED:
-            raise SchedulerNotRunningError
-        if self.state == STATE_PAUSED:
-            self.state = STATE_RUNNING
+        if self._change_state(STATE_PAUSED, STATE_RUNNING):
             self._logger.info("Resumed scheduler job processing")
             self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_RESUMED))
             self.wakeup()
+
+    def _change_state(self, old: int, new: int) -> bool:
+        """Change the state if it is the old one; tell whether it was."""
+        with self._jobstores_lock:  # a shutdown may be entering the stopped state
+            if self.state == STATE_STOPPED:
+                raise SchedulerNotRunningError
+
+            is_old = self.state == old
+            if is_old:
+                self.state = new
+            return is_old
 
     @property
     def running(self) -> bool:
@@ -777,7 +822,7 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         with self._jobstores_lock:
             job, _ = self._lookup_job(job_id, jobstore)
-            next_run_time = job.trigger.get_first_fire_time(None, self._now())
+            next_run_time = _run_time_on_resume(job.trigger, self._now())
 
         if next_run_time is None:
             self.remove_job(job_id, jobstore)
@@ -793,15 +838,11 @@ class BaseScheduler(metaclass=ABCMeta):
         :param pending: 3.x had a use for this; it is ignored
         """
         with self._jobstores_lock:
-            if self.state == STATE_STOPPED:
-                return [job for job, alias, _ in self._pending_jobs if jobstore in (None, alias)]
+            jobs = [job for job, alias, _ in self._pending_jobs if jobstore in (None, alias)]
+            for _, store in self._open_stores(jobstore):
+                jobs += store.get_all_jobs()
 
-            return [
-                job
-                for alias, store in self._jobstores.items()
-                if jobstore in (None, alias)
-                for job in store.get_all_jobs()
-            ]
+            return jobs
 
     def get_job(self, job_id: str, jobstore: str | None = None) -> Job | None:
         """
@@ -822,13 +863,17 @@ class BaseScheduler(metaclass=ABCMeta):
 
         They are kept, and run again when what they need is back.
 
+        While the scheduler is not started, its stores are not read: there are none.
+
         :param jobstore: only those of the store by this alias; None: of all stores
         """
         with self._jobstores_lock:
+            if self.state == STATE_STOPPED:
+                return []
+
             return [
                 (job_id, alias, error)
-                for alias, store in self._jobstores.items()
-                if jobstore in (None, alias)
+                for alias, store in self._open_stores(jobstore)
                 for job_id, error in store.get_unrestorable_jobs()
             ]
 
@@ -846,17 +891,15 @@ class BaseScheduler(metaclass=ABCMeta):
         self._logger.info("Removed job %s", job_id)
 
     def _remove_from_store(self, job_id: str, jobstore: str | None) -> str:
-        if self.state == STATE_STOPPED:
-            for position, (job, alias, _) in enumerate(self._pending_jobs):
-                if job.id == job_id and jobstore in (None, alias):
-                    del self._pending_jobs[position]
-                    return alias
-        else:
-            for alias, store in self._jobstores.items():
-                if jobstore in (None, alias):
-                    with suppress(JobLookupError):
-                        store.remove_job(job_id)
-                        return alias
+        for position, (job, alias, _) in enumerate(self._pending_jobs):
+            if job.id == job_id and jobstore in (None, alias):
+                del self._pending_jobs[position]
+                return alias
+
+        for alias, store in self._open_stores(jobstore):
+            with suppress(JobLookupError):
+                store.remove_job(job_id)
+                return alias
 
         raise JobLookupError(job_id)
 
@@ -867,14 +910,11 @@ class BaseScheduler(metaclass=ABCMeta):
         :param jobstore: only those of the store by this alias; None: of all stores
         """
         with self._jobstores_lock:
-            if self.state == STATE_STOPPED:
-                self._pending_jobs = [
-                    entry for entry in self._pending_jobs if jobstore not in (None, entry[1])
-                ]
-            else:
-                for alias, store in self._jobstores.items():
-                    if jobstore in (None, alias):
-                        store.remove_all_jobs()
+            self._pending_jobs[:] = [
+                entry for entry in self._pending_jobs if jobstore not in (None, entry[1])
+            ]
+            for _, store in self._open_stores(jobstore):
+                store.remove_all_jobs()
 
         self._dispatch_event(SchedulerEvent(EVENT_ALL_JOBS_REMOVED, jobstore))
 
@@ -947,7 +987,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     # --- the steps of adding a job -------------------------------------------------------------
 
-    def _create_entry(self, spec: Mapping[str, Any]) -> tuple[Job, str, bool]:
+    def _create_entry(self, spec: Mapping[str, Any]) -> Entry:
         """Create a job from the arguments of add_job(); return it as an entry of pending jobs."""
         if not isinstance(spec, Mapping):
             raise TypeError(
@@ -979,7 +1019,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
         return Job(self, trigger=self._create_trigger(trigger, trigger_args), **given)
 
-    def _keep_aside(self, entries: Sequence[tuple[Job, str, bool]]) -> bool:
+    def _keep_aside(self, entries: Sequence[Entry]) -> bool:
         """Keep jobs until the scheduler starts. False if it has started."""
         with self._jobstores_lock:
             if self.state != STATE_STOPPED:
@@ -989,6 +1029,9 @@ class BaseScheduler(metaclass=ABCMeta):
                 raise SchedulerNotRunningError(
                     f"Scheduler is shutting down and takes no more jobs; not added: {names}"
                 )
+            for job, _, _ in entries:
+                if not hasattr(job, "next_run_time"):
+                    check_ever_runs(job.trigger, job.name)
             self._pending_jobs.extend(entries)
 
         self._logger.info(
@@ -1008,7 +1051,7 @@ class BaseScheduler(metaclass=ABCMeta):
         if is_earlier:
             self.wakeup()
 
-    def _add_entries(self, entries: Sequence[tuple[Job, str, bool]]) -> None:
+    def _add_entries(self, entries: Sequence[Entry]) -> None:
         """Take jobs to their stores: all of them or none."""
         by_store: dict[str, list[tuple[Job, bool]]] = {}
         for job, alias, replace_existing in entries:
@@ -1188,18 +1231,23 @@ class BaseScheduler(metaclass=ABCMeta):
         :return: the job, and the alias of its store, which is None for a pending job
         :raises JobLookupError: if there is no such job
         """
-        if self.state == STATE_STOPPED:
-            for job, alias, _ in self._pending_jobs:
-                if job.id == job_id and jobstore_alias in (None, alias):
-                    return job, None
-        else:
-            for alias, store in self._jobstores.items():
-                if jobstore_alias in (None, alias):
-                    found = store.lookup_job(job_id)
-                    if found is not None:
-                        return found, alias
+        for job, alias, _ in self._pending_jobs:
+            if job.id == job_id and jobstore_alias in (None, alias):
+                return job, None
+
+        for alias, store in self._open_stores(jobstore_alias):
+            found = store.lookup_job(job_id)
+            if found is not None:
+                return found, alias
 
         raise JobLookupError(job_id)
+
+    def _open_stores(self, alias: str | None = None) -> list[tuple[str, BaseJobStore]]:
+        """Return the job stores with their aliases: none but while they are open."""
+        if not self._stores_are_open:
+            return []
+
+        return [entry for entry in self._jobstores.items() if alias in (None, entry[0])]
 
 
 # What _is_heard() compares with: a test suite may replace the method of the class, too.
@@ -1240,6 +1288,31 @@ _SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name !=
 
 
 _computers_clock = datetime
+
+
+def _run_time_on_resume(trigger: BaseTrigger, now: datetime) -> datetime | None:
+    first = trigger.get_first_fire_time(None, now)
+    if first is None or not is_later(now, first):
+        return first
+
+    # A date that has passed. If others are to come, it may have been run at before the pause.
+    return trigger.get_first_fire_time(now - timedelta(microseconds=1), now) or first
+
+
+def check_wait(wait: Any) -> None:
+    """
+    Refuse what says neither whether nor how long to wait for running jobs.
+
+    :raises TypeError: if it is no number
+    :raises ValueError: if it is a negative number of seconds
+    """
+    if not isinstance(wait, (bool, int, float)):
+        raise TypeError(
+            f"wait must be True, False or a number of seconds, got {type(wait).__name__} instead"
+        )
+    if not 0 <= wait < float("inf"):
+        raise ValueError(f"wait must be a finite number of seconds, 0 or more, got {wait!r}")
+
 
 _schedulers: WeakSet[BaseScheduler] = WeakSet()
 

@@ -26,6 +26,8 @@ class BlockingScheduler(BaseScheduler):
         except BaseException:
             # Ctrl+C can strike inside the event, whose lock is then held for ever.
             self._event = self._create_event()
+            # What was moved on in its store by now would never run, for it is not due any more.
+            self._hand_over_last_runs()
             raise
 
     def _prepare_loop(self) -> None:
@@ -41,8 +43,10 @@ class BlockingScheduler(BaseScheduler):
 
     def shutdown(self, wait: bool | float = True) -> None:
         event = self._event
-        super().shutdown(wait)
-        event.set()
+        try:
+            super().shutdown(wait)
+        finally:
+            event.set()
 
     def _main_loop(self) -> None:
         """Look for due jobs until the scheduler has been shut down."""

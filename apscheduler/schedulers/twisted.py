@@ -56,7 +56,7 @@ class TwistedScheduler(EventLoopScheduler):
             for nor cancelled
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
-        self._enter_shutdown()
+        self._enter_shutdown(wait)
         finished: Deferred[None] = Deferred()
         finish = partial(finished.callback, None)
         if self._reactor.running:

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarni
 
 @pytest.fixture
 def scheduler() -> Iterator[BackgroundScheduler]:
-    scheduler = BackgroundScheduler()
+    scheduler = BackgroundScheduler(logger="tests.forks")
     scheduler.start()
     yield scheduler
     scheduler.shutdown()
@@ -80,7 +80,9 @@ def test_in_the_child_the_scheduler_is_stopped_and_says_so_once(
     scheduler: BackgroundScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
     def tell() -> None:
-        warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        # Schedulers that other tests have left behind speak as well.
+        records = [record for record in caplog.records if record.name == scheduler._logger.name]
+        warnings = [record.message for record in records if record.levelname == "WARNING"]
         print(scheduler.running, len(warnings), "call start()" in warnings[0], end="")
 
     caplog.clear()

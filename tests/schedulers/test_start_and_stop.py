@@ -1,0 +1,261 @@
+"""While a scheduler starts and stops: what listeners, jobs and impatient people may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import event as sqlalchemy_event
+
+from apscheduler.events import EVENT_JOB_ADDED, EVENT_JOB_EXECUTED, JobEvent
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.job import Job
+from apscheduler.jobstores.base import ConflictingIdError
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers import SchedulerAlreadyRunningError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.testing import ManualScheduler
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.date import DateTrigger
+from tests import jobs
+from tests.recorder import PATIENCE, Recorder
+
+CHANGES: dict[str, Callable[[ManualScheduler, str], object]] = {
+    "removes it": lambda scheduler, job_id: scheduler.remove_job(job_id),
+    "pauses it": lambda scheduler, job_id: scheduler.pause_job(job_id),
+    "changes it": lambda scheduler, job_id: scheduler.modify_job(job_id, args=["changed"]),
+}
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlalchemy"])
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_listener_may_change_a_job_that_the_start_has_just_added(
+    stopped: ManualScheduler, what: str, store: str, tmp_path: Path
+) -> None:
+    options = {"url": f"sqlite:///{tmp_path}/jobs.sqlite"} if store == "sqlalchemy" else {}
+    stopped.add_jobstore(store, **options)
+    recorder = Recorder(stopped, EVENT_JOB_EXECUTED)
+
+    def change(event: JobEvent) -> None:
+        if event.job_id == "first":
+            CHANGES[what](stopped, event.job_id)
+
+    stopped.add_listener(change, EVENT_JOB_ADDED)
+    stopped.add_job(jobs.give, "interval", ["as added"], seconds=10, id="first")
+    stopped.add_job(jobs.give, "interval", ["other"], seconds=10, id="second")
+    stopped.start()
+    stopped.advance(10)
+
+    outcome = {event.job_id: event.retval for event in recorder.events}
+    assert outcome.pop("second") == "other"
+    assert outcome == ({"first": "changed"} if what == "changes it" else {})
+    stopped.shutdown()
+
+
+def test_pending_jobs_go_to_their_store_in_one_transaction(
+    stopped: ManualScheduler, tmp_path: Path
+) -> None:
+    store = SQLAlchemyJobStore(f"sqlite:///{tmp_path}/jobs.sqlite")
+    stopped.add_jobstore(store)
+    commits: list[Any] = []
+    stopped.add_jobs({"func": jobs.nothing, "trigger": "interval"} for _ in range(50))
+    stopped.add_job(jobs.nothing, "interval", id="late", replace_existing=True)
+
+    sqlalchemy_event.listen(store.engine, "commit", commits.append)
+    stopped.start()
+
+    assert len(stopped.get_jobs()) == 51
+    assert len(commits) <= 4
+    stopped.shutdown()
+
+
+def test_a_start_that_fails_for_one_pending_job_stores_none_of_them(
+    stopped: ManualScheduler, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.sqlite"
+    stopped.add_jobstore("sqlalchemy", url=url)
+    stopped.add_job(jobs.nothing, "interval", id="taken")
+    stopped.start()
+    stopped.shutdown()
+
+    stopped.add_job(jobs.nothing, "interval", id="new")
+    stopped.add_job(jobs.nothing, "interval", id="taken")
+    with pytest.raises(ConflictingIdError, match="taken"):
+        stopped.start()
+    assert [job.id for job in stopped.get_jobs()] == ["new", "taken"]
+
+    stopped.remove_job("taken")
+    stopped.start()
+    assert {job.id for job in stopped.get_jobs()} == {"new", "taken"}
+    stopped.shutdown()
+
+
+def test_pending_jobs_may_replace_each_other(stopped: ManualScheduler) -> None:
+    for args in (["first"], ["second"]):
+        stopped.add_job(jobs.give, "interval", args, id="same", replace_existing=True)
+    stopped.start()
+
+    [job] = stopped.get_jobs()
+    assert job.args == ("second",)
+
+
+def test_two_threads_cannot_both_start_a_scheduler() -> None:
+    class SlowStore(MemoryJobStore):
+        def start(self, scheduler: Any, alias: str) -> None:
+            started.set()
+            assert proceed.wait(PATIENCE)
+            super().start(scheduler, alias)
+
+    started, proceed = Event(), Event()
+    scheduler = BackgroundScheduler(jobstores={"default": SlowStore()})
+    thread = Thread(target=scheduler.start)
+    thread.start()
+    assert started.wait(PATIENCE)
+    second = Thread(target=proceed.set)  # the store is let go while the second start waits
+    second.start()
+    with pytest.raises(SchedulerAlreadyRunningError):
+        scheduler.start()
+
+    thread.join(PATIENCE)
+    assert scheduler.running
+    scheduler.shutdown()
+
+
+def test_a_job_sees_its_store_while_the_shutdown_waits_for_it() -> None:
+    scheduler = BackgroundScheduler()
+    running, leaving = Event(), Event()
+    seen: list[Any] = []
+
+    def last_act() -> None:
+        running.set()
+        assert leaving.wait(PATIENCE)
+        seen.append([job.id for job in scheduler.get_jobs()])
+        scheduler.remove_job("mine")
+        seen.append(scheduler.get_job("mine"))
+
+    scheduler.start()
+    scheduler.add_job(last_act, "interval", seconds=60, id="mine", next_run_time=datetime.now())
+    assert running.wait(PATIENCE)
+    shutdown = Thread(target=scheduler.shutdown)
+    shutdown.start()
+    while scheduler.running:
+        pass
+    leaving.set()
+    shutdown.join(PATIENCE)
+
+    assert seen == [["mine"], None]
+
+
+@pytest.mark.parametrize(
+    ("wait", "error"),
+    [("no", TypeError), (None, TypeError), (-1, ValueError), (float("inf"), ValueError)],
+)
+def test_what_says_not_how_long_to_wait_leaves_the_scheduler_running(
+    scheduler: ManualScheduler, wait: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"wait must be .*number of seconds"):
+        scheduler.shutdown(wait)
+
+    assert scheduler.running
+    scheduler.shutdown()
+
+
+class InterruptedExecutor(BaseExecutor):
+    """Ctrl+C strikes while a run is handed over."""
+
+    interrupted = False
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        if not self.interrupted:
+            self.interrupted = True
+            raise KeyboardInterrupt
+
+        self._run(job, run_times)
+
+
+def test_no_run_is_lost_to_a_ctrl_c_while_it_is_handed_over() -> None:
+    scheduler = BlockingScheduler(executors={"default": InterruptedExecutor()})
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    for number in range(3):
+        scheduler.add_job(jobs.give, args=[number])
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.start()
+
+    assert sorted(event.retval for event in recorder.events) == [0, 1, 2]
+    scheduler.shutdown()
+
+
+def test_a_second_ctrl_c_stops_the_other_parts_all_the_same() -> None:
+    class ImpatientlyStopped(BaseExecutor):
+        def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+            raise AssertionError("no job is due")
+
+        def shutdown(self, wait: bool | float = True) -> None:
+            stopped.append(wait)
+            if len(stopped) == 1:
+                raise KeyboardInterrupt
+
+    class Store(MemoryJobStore):
+        def shutdown(self) -> None:
+            stopped.append("store")
+
+    stopped: list[Any] = []
+    scheduler = BackgroundScheduler(
+        executors={"default": ImpatientlyStopped(), "other": ImpatientlyStopped()},
+        jobstores={"default": Store()},
+    )
+    scheduler.start()
+    thread = scheduler._thread
+    assert thread is not None
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.shutdown()
+
+    assert stopped == [True, False, "store"]
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_a_job_that_can_never_run_is_refused_before_the_start_too(
+    stopped: ManualScheduler,
+) -> None:
+    with pytest.raises(ValueError, match="would never run"):
+        stopped.add_job(jobs.nothing, "cron", month=2, day=30)
+    with pytest.raises(ValueError, match="would never run"):
+        stopped.add_jobs([{"func": jobs.nothing, "trigger": "cron", "month": 2, "day": 30}])
+
+    stopped.start()
+    assert stopped.get_jobs() == []
+
+
+def test_a_date_that_was_run_at_is_not_run_at_again_after_a_pause(
+    scheduler: ManualScheduler,
+) -> None:
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    dates = [DateTrigger(scheduler.now + timedelta(seconds=seconds)) for seconds in (1, 100)]
+    job = scheduler.add_job(jobs.nothing, OrTrigger(dates))
+    scheduler.advance(10)
+    job.pause()
+    job.resume()
+    scheduler.advance(1000)
+
+    assert len(recorder.events) == 2
+
+
+def test_a_date_that_passed_during_the_pause_is_run_at_when_the_job_is_resumed(
+    scheduler: ManualScheduler,
+) -> None:
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    job = scheduler.add_job(jobs.nothing, "date", run_date=scheduler.now + timedelta(seconds=1))
+    job.pause()
+    scheduler.advance(10)
+    job.resume()
+    scheduler.advance(0)
+
+    assert len(recorder.events) == 1
