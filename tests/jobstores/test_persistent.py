@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -12,13 +12,14 @@ from types import ModuleType
 
 import pytest
 
-from apscheduler.job import add_function_alias
+from apscheduler.job import Job, add_function_alias
 from apscheduler.jobstores.base import BaseJobStore
 from apscheduler.jobstores.mongodb import MongoDBJobStore
 from apscheduler.jobstores.redis import RedisJobStore
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from tests.jobstores.jobs import record
+from apscheduler.testing import ManualScheduler
+from tests.jobstores.jobs import NOW, record, running
 
 ran = Event()
 
@@ -45,6 +46,52 @@ def test_a_running_scheduler_wakes_up_when_a_function_gets_an_alias(
 
 def run_by_alias() -> None:
     ran.set()
+
+
+class RacingStore(SQLAlchemyJobStore):
+    """Is shared with a process that adds each job, or removes it, just before we add it."""
+
+    def __init__(self, url: str, races: int) -> None:
+        super().__init__(url)
+        self.races = races
+
+    def add_jobs(self, jobs: Sequence[Job]) -> None:
+        if jobs and self.races:
+            self.races -= 1
+            super().add_jobs(jobs)
+            try:
+                super().add_jobs(jobs)
+            finally:
+                if self.races:  # and removes it again, before we replace it
+                    self.remove_jobs([job.id for job in jobs])
+        else:
+            super().add_jobs(jobs)
+
+
+@pytest.mark.parametrize("races", [1, 3])
+def test_a_job_that_another_process_adds_at_the_same_time_is_replaced(
+    tmp_path: Path, races: int
+) -> None:
+    store = RacingStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}", races)
+    with running(store) as scheduler:
+        scheduler.add_jobs(
+            [
+                {"func": record, "id": id, "trigger": "interval", "hours": 1, "name": "ours"}
+                | {"replace_existing": True}
+                for id in ("a", "b")
+            ]
+        )
+        assert [(job.id, job.name) for job in scheduler.get_jobs()] == [
+            ("a", "ours"),
+            ("b", "ours"),
+        ]
+        assert store.races == 0
+
+
+def test_a_scheduler_that_is_not_started_lists_no_broken_jobs(tmp_path: Path) -> None:
+    scheduler = ManualScheduler(now=NOW)
+    scheduler.add_jobstore(SQLAlchemyJobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
+    assert scheduler.get_unrestorable_jobs() == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
