@@ -50,7 +50,8 @@ class MongoDBJobStore(PersistentJobStore):
         shutdown
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
     :param connect_args: arguments of :class:`pymongo.MongoClient`, such as ``host``, if no
-        ``client`` is given
+        ``client`` is given; unless they say otherwise, 5 seconds are waited for a server
+        (``serverSelectionTimeoutMS``), and 60 for an answer (``socketTimeoutMS``)
     :raises ValueError: if a name is empty
     """
 

@@ -103,7 +103,8 @@ class SQLAlchemyJobStore(PersistentJobStore):
     :param metadata: the MetaData that the table becomes part of; None for its own
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
     :param tableschema: database schema of the table; None for the default one
-    :param engine_options: arguments of ``create_engine()``, if ``url`` is given
+    :param engine_options: arguments of ``create_engine()``, if ``url`` is given; timeouts in its
+        ``connect_args``, or in the URL, come before ours
     :raises ValueError: if neither ``url`` nor ``engine`` is given
     """
 

@@ -49,7 +49,7 @@ class ZooKeeperJobStore(NodeJobStore):
     Keeps each job in a node of ZooKeeper, and notices by watches what others change.
 
     Meant for some thousands of jobs: for more, a database with an index of the run times is
-    faster. ZooKeeper itself refuses jobs of 1 MB and more.
+    faster. Jobs of nearly 1 MB and more raise ``ValueError``, for ZooKeeper would hang up.
 
     :param path: the node under which the jobs are
     :param client: a client to use, or a reference to one (``"module:name"``); it is left open at
