@@ -31,6 +31,8 @@ CHUNK_BYTES = 16_000_000
 # So many ids go into one query, which may have 16 MB.
 IDS_PER_QUERY = 10_000
 
+_NO_BYTES = b"job_state holds no bytes but "  # no pickle begins so
+
 _DUPLICATE_KEY = 11000  # MongoDB's number for it
 
 # One server that is down or hangs must not stop other stores for ever.
@@ -141,6 +143,12 @@ class MongoDBJobStore(PersistentJobStore):
         documents = self.collection.find(later, sort=[("next_run_time", ASCENDING)], limit=limit)
         return [(found["_id"], found["next_run_time"], _state_of(found)) for found in documents]
 
+    def _load(self, data: bytes) -> Job:
+        if data.startswith(_NO_BYTES):
+            raise TypeError(data.decode())
+
+        return super()._load(data)
+
     # --- writing -------------------------------------------------------------------------------
 
     def _write_new(self, records: Sequence[Record]) -> None:
@@ -215,10 +223,10 @@ class MongoDBJobStore(PersistentJobStore):
 
 
 def _state_of(document: Mapping[str, Any]) -> bytes:
-    """Return the state; for one that is no bytes, bytes that no job can be restored from."""
+    """Return the state; for one that is no bytes, bytes that say so."""
     state = document.get("job_state", b"")
-    # Not a pickle, but other for each value: the job is tried again once it has changed.
-    return state if isinstance(state, bytes) else f"no bytes but {state!r}".encode()
+    # Other for each value: the job is tried again once it has changed.
+    return state if isinstance(state, bytes) else _NO_BYTES + repr(state).encode()
 
 
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -224,9 +224,9 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     def _find_taken(self, job_ids: Sequence[str], error: IntegrityError) -> str | None:
         with self.engine.connect() as connection:
-            taken = self._find(connection, job_ids)
-        if taken:
-            return taken[0]
+            found = set(self._find(connection, job_ids))
+        if found:
+            return next(id for id in job_ids if id in found)
         if self.engine.dialect.name not in MYSQL or not _is_duplicate(error):
             return None
 

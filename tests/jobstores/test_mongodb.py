@@ -152,8 +152,9 @@ def test_damaged_documents_are_kept_and_do_not_disturb(
     assert runs == ["good"]
     assert store.get_next_run_time() is None
     assert store.lookup_job("a dict") is None
-    unrestorable = {id for id, _ in store.get_unrestorable_jobs()}
-    assert unrestorable == {document["_id"] for document in damaged}
+    errors = dict(store.get_unrestorable_jobs())
+    assert errors.keys() == {document["_id"] for document in damaged}
+    assert str(errors["text"]) == "job_state holds no bytes but 'text'"
     assert list(store.collection.find(sort=[("$natural", 1)])) == damaged
 
 
