@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from .._refs import obj_to_ref, ref_to_obj
 from .._time import UTC, is_later
 from .base import BaseTrigger, check_jitter, check_version
+from .calendarinterval import LAST_MOMENT
 
 MICROSECOND = timedelta(microseconds=1)
+LONGEST_THRESHOLD = 86_400  # seconds: a day, beyond which nothing is "at the same time"
+
+# A combined time, and the time beyond which jitter must not move it, if there is one.
+Found = tuple[datetime, "datetime | None"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,17 +48,23 @@ class BaseCombiningTrigger(BaseTrigger):
 
         self.triggers = [_checked(part) for part in (*parts, *more)]
         self.jitter = check_jitter(jitter)
+        # Parts without a start of their own begin together, not as far apart as they were made.
+        self.start_from(datetime.now(UTC))
 
     def get_next_fire_time(
         self, previous_fire_time: datetime | None, now: datetime
     ) -> datetime | None:
         """Return the first combined time after the previous one, else from ``now`` on."""
-        fire_time = self._first_after(previous_fire_time, now) if self.triggers else None
-        return self._apply_jitter(fire_time, self.jitter, now)
+        found = self._first_after(previous_fire_time, now) if self.triggers else None
+        if found is None:
+            return None
+
+        fire_time, end = found
+        return self._jittered(fire_time, self.jitter, end, now) if self.jitter else fire_time
 
     @abstractmethod
-    def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
-        """Return the first combined time after one, without jitter."""
+    def _first_after(self, after: datetime | None, now: datetime) -> Found | None:
+        """Return the first combined time after one, without jitter, and the end of its parts."""
 
     def start_from(self, now: datetime) -> None:
         """Let each part count from ``now`` if it was built without a start of its own."""
@@ -112,15 +123,41 @@ class AndTrigger(BaseCombiningTrigger):
         max_iterations: int = 10_000,
     ) -> None:
         super().__init__(triggers, *more, jitter=jitter)
-        if threshold < 0:
-            raise ValueError(f"threshold must not be negative, but is {threshold}")
+        self.threshold = _checked_threshold(threshold)
+        self.max_iterations = _checked_rounds(max_iterations)
 
-        self.threshold = threshold
-        self.max_iterations = max_iterations
+    def _first_after(self, after: datetime | None, now: datetime) -> Found | None:
+        match = self._first_match(after, now) if after is None else self._new_match(after, now)
+        return None if match is None else (match, _earliest(map(_end_of, self.triggers)))
 
-    def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
+    def _new_match(self, after: datetime, now: datetime) -> datetime | None:
+        """Return the first match after one, but none of times that an earlier match has used."""
+        after, tolerance = _instant(after), self._tolerance
+        match = self._first_match(after - tolerance - MICROSECOND, now)
+        if match is None or is_later(match, after):
+            return match
+
+        # Times up to the tolerance after a match belong to it. Where matches are that close, the
+        # one that was returned before is the one that counts.
+        if is_later(after, match):
+            again = self._first_match(after - MICROSECOND, now)
+            match = match if again is None or is_later(again, after) else again
+
+        return self._first_match(after, now, beyond=_instant(match) + tolerance)
+
+    def _first_match(
+        self, after: datetime | None, now: datetime, beyond: datetime | None = None
+    ) -> datetime | None:
+        """Return the first time at which, or less than the threshold after, all parts run."""
         tolerance = self._tolerance
         times = [trigger.get_first_fire_time(after, now) for trigger in self.triggers]
+        if beyond is not None:
+            times = [
+                time
+                if time is None or is_later(time, beyond)
+                else trigger.get_first_fire_time(beyond, now)
+                for trigger, time in zip(self.triggers, times, strict=True)
+            ]
         for _ in range(self.max_iterations):
             instants = [time.astimezone(UTC) for time in times if time is not None]
             if len(instants) < len(times):
@@ -146,6 +183,26 @@ class AndTrigger(BaseCombiningTrigger):
         if not self.triggers:
             return previous_fire_time
 
+        # Go back to a match that no other is close before, and from there on as they are run.
+        last = self._last_match(previous_fire_time, now)
+        for _ in range(self.max_iterations):
+            if not is_later(last, previous_fire_time):
+                break
+
+            earlier = self._last_match(previous_fire_time, _instant(last) - MICROSECOND)
+            if _instant(last) - _instant(earlier) > self._tolerance:
+                break
+            last = earlier
+
+        following = self._new_match(last, now)
+        while following is not None and not is_later(following, now):
+            last = following
+            following = self._new_match(last, now)
+
+        return last
+
+    def _last_match(self, previous_fire_time: datetime, now: datetime) -> datetime:
+        """Return the last match up to ``now``, or the previous fire time if none is later."""
         tolerance = self._tolerance
         last = max(self._last_times(previous_fire_time, now), key=_instant)
         for _ in range(self.max_iterations):
@@ -206,9 +263,18 @@ class OrTrigger(BaseCombiningTrigger):
 
     __slots__ = ()
 
-    def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
-        times = (trigger.get_first_fire_time(after, now) for trigger in self.triggers)
-        return min((time for time in times if time is not None), key=_instant, default=None)
+    def _first_after(self, after: datetime | None, now: datetime) -> Found | None:
+        times = [trigger.get_first_fire_time(after, now) for trigger in self.triggers]
+        first = min((time for time in times if time is not None), key=_instant, default=None)
+        if first is None:
+            return None
+
+        running = [
+            trigger
+            for trigger, time in zip(self.triggers, times, strict=True)
+            if time is not None and not is_later(time, first)
+        ]
+        return first, _latest(map(_end_of, running))
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last time of any part that is not later than ``now``."""
@@ -246,6 +312,62 @@ def _checked(part: Any) -> BaseTrigger:
         raise TypeError(f"Only triggers can be combined, not {part!r}")
 
     return part
+
+
+def _checked_threshold(threshold: Any) -> float:
+    if not isinstance(threshold, (int, float)):
+        raise TypeError(f"threshold must be a number of seconds, not {threshold!r}")
+    if threshold < 0:
+        raise ValueError(f"threshold must not be negative, but is {threshold}")
+    if not threshold <= LONGEST_THRESHOLD:
+        raise ValueError(
+            f"threshold must be at most a day ({LONGEST_THRESHOLD} seconds), but is {threshold}"
+        )
+
+    return threshold
+
+
+def _checked_rounds(max_iterations: Any) -> int:
+    if not isinstance(max_iterations, int):
+        raise TypeError(f"max_iterations must be a whole number, not {max_iterations!r}")
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations must be 1 or more, but is {max_iterations}")
+
+    return max_iterations
+
+
+def _end_of(trigger: BaseTrigger) -> datetime | None:
+    """Return the instant after which a trigger must not run; None if it is not known to end."""
+    if isinstance(trigger, AndTrigger):
+        return _earliest(map(_end_of, trigger.triggers))
+    if isinstance(trigger, OrTrigger):
+        return _latest(map(_end_of, trigger.triggers))
+
+    inner = getattr(trigger, "trigger", None)  # of an ExcludingTrigger
+    if isinstance(inner, BaseTrigger):
+        return _end_of(inner)
+
+    end, tz = getattr(trigger, "end_date", None), getattr(trigger, "timezone", None)
+    if isinstance(end, date) and not isinstance(end, datetime):
+        end = datetime.combine(end, LAST_MOMENT, tz)
+
+    return end if isinstance(end, datetime) and end.tzinfo is not None else None
+
+
+def _earliest(ends: Iterable[datetime | None]) -> datetime | None:
+    return min((end for end in ends if end is not None), key=_instant, default=None)
+
+
+def _latest(ends: Iterable[datetime | None]) -> datetime | None:
+    """Return the last end, None if one of them is none."""
+    latest: datetime | None = None
+    for end in ends:
+        if end is None:
+            return None
+        if latest is None or is_later(end, latest):
+            latest = end
+
+    return latest
 
 
 def _same_schedule(first: BaseTrigger, second: BaseTrigger) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import date, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
 from apscheduler.triggers.combining import AndTrigger, OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.excluding import ExcludingTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from .reference import UTC
@@ -115,6 +116,38 @@ def test_and_fires_when_all_parts_do() -> None:
     assert seconds_of(AndTrigger(every(2), every(3)), 4) == [0, 6, 12, 18]
 
 
+def test_and_of_intervals_without_a_start_has_one_start_for_all() -> None:
+    trigger = AndTrigger([IntervalTrigger(seconds=2), IntervalTrigger(seconds=3)])
+    now = datetime.now(UTC)
+    times = list(islice(trigger.iter_fire_times(now), 4))
+
+    assert [later - first for first, later in pairwise(times)] == [6 * SECOND] * 3
+    assert trigger.get_last_fire_time(times[0], times[3] + SECOND) == times[3]
+
+
+def test_one_match_within_the_threshold_fires_once() -> None:
+    uneven = IntervalTrigger(seconds=1, start_date=START + 0.3 * SECOND, timezone=UTC)
+    trigger = AndTrigger(uneven, CronTrigger(minute=0, timezone=UTC))
+    hour = 3600 * SECOND
+    first = START + hour - 0.7 * SECOND
+
+    times = list(islice(trigger.iter_fire_times(START + SECOND), 3))
+    assert times == [first, first + hour, first + 2 * hour]
+    assert trigger.get_last_fire_time(first, first + 2 * SECOND) == first
+    assert trigger.get_last_fire_time(first, first + 2 * hour + SECOND) == times[2]
+    # A run that was moved a little, as jitter does, has used the same match.
+    assert trigger.get_next_fire_time(first + 0.5 * SECOND, first) == first + hour
+
+
+def test_a_match_right_after_an_exclusion_is_not_lost() -> None:
+    hourly = AndTrigger(every(3600), CronTrigger(minute=0, timezone=UTC))
+    trigger = ExcludingTrigger(hourly, between=("01:00", "05:00"))
+    nested = AndTrigger(hourly, every(1800))
+
+    assert seconds_of(trigger, 3) == [0, 5 * 3600, 6 * 3600]
+    assert seconds_of(nested, 3) == [0, 3600, 7200]
+
+
 def test_and_takes_its_parts_on_their_own_grids() -> None:
     months = CalendarIntervalTrigger(months=2, hour=10, start_date="2022-06-07", timezone=BERLIN)
     weekdays = CronTrigger(day_of_week="mon-fri", hour=10, timezone=BERLIN)
@@ -169,9 +202,22 @@ def test_parts_that_never_meet_are_given_up_with_a_warning(
     assert "raise max_iterations" in caplog.text
 
 
-def test_a_negative_threshold_is_refused() -> None:
-    with pytest.raises(ValueError, match="threshold must not be negative, but is -1"):
-        AndTrigger(every(1), threshold=-1)
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"threshold": -1}, ValueError, "threshold must not be negative, but is -1"),
+        ({"threshold": "1"}, TypeError, "threshold must be a number of seconds, not '1'"),
+        ({"threshold": float("inf")}, ValueError, "threshold must be at most a day .* is inf"),
+        ({"threshold": float("nan")}, ValueError, "threshold must be at most a day .* is nan"),
+        ({"max_iterations": "x"}, TypeError, "max_iterations must be a whole number, not 'x'"),
+        ({"max_iterations": 0}, ValueError, "max_iterations must be 1 or more, but is 0"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    options: dict[str, Any], error: Any, words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        AndTrigger(every(1), **options)
 
 
 intervals = st.integers(1, 12)
@@ -191,7 +237,7 @@ def test_the_last_time_is_the_one_that_stepping_reaches(
     other = IntervalTrigger(seconds=second, start_date=START + offset * SECOND, timezone=UTC)
     trigger: BaseTrigger = OrTrigger(every(first), other)
     if kind == "and":
-        trigger = AndTrigger(every(first), other, threshold=threshold, max_iterations=100)
+        trigger = AndTrigger(every(first), other, threshold=threshold, max_iterations=1000)
     previous = trigger.get_next_fire_time(None, START)
     if previous is None:
         return
@@ -251,6 +297,31 @@ def test_jitter_comes_on_top_of_the_combined_time() -> None:
 
     assert len(delays) > 10
     assert all(time is not None and START <= time <= START + 5 * SECOND for time in delays)
+
+
+def test_jitter_does_not_reach_past_the_end_of_the_parts_that_run() -> None:
+    end = START + 3600 * SECOND
+    last = CronTrigger(minute=0, end_date=end, timezone=UTC)
+    half = CronTrigger(minute=30, timezone=UTC)
+    day = CalendarIntervalTrigger(
+        days=1, hour=23, minute=59, end_date=START.date(), start_date=START.date(), timezone=UTC
+    )
+    midnight = START + timedelta(days=1)
+
+    for trigger, due, limit in [
+        (OrTrigger(last, jitter=600), end, end),
+        (OrTrigger(last, half, jitter=600), end, end),
+        (AndTrigger(last, every(1800), jitter=600), end, end),
+        (OrTrigger(AndTrigger(last, every(60)), jitter=600), end, end),
+        (OrTrigger(ExcludingTrigger(OrTrigger(last)), jitter=600), end, end),
+        (OrTrigger(day, jitter=600), midnight - 60 * SECOND, midnight),
+    ]:
+        before = due - SECOND
+        times = [trigger.get_next_fire_time(before, before) for _ in range(20)]
+        assert all(time is not None and due <= time <= limit for time in times)
+
+    onwards = OrTrigger(last, half, jitter=600)
+    assert len({onwards.get_next_fire_time(end, end) for _ in range(20)}) > 10
 
 
 def test_they_tell_their_parts() -> None:
