@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sized
+from collections.abc import Container, Iterable, Mapping, Sized
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any, cast
 
@@ -26,11 +26,12 @@ class ExcludingTrigger(BaseTrigger):
     Dates and times of day are read in the zone of the times that the other trigger hands out.
 
     :param trigger: the other trigger
-    :param dates: dates to skip: anything that tells whether a date is in it, such as a set or a
-        calendar from the package ``holidays``, or an iterable of dates or "YYYY-MM-DD"
+    :param dates: dates to skip: an iterable of dates or "YYYY-MM-DD", or a calendar that computes
+        them: anything that tells whether a date is in it, such as one of the package ``holidays``
     :param between: daily windows to skip, as pairs of times of day or "HH:MM[:SS]": one pair, or
         an iterable of pairs. The first time is in the window, the second one is not; a window
         whose second time is not later than the first reaches over midnight
+    :param of: the other trigger by a name that is free in ``add_job(func, "excluding", of=...)``
     :raises TypeError: no trigger, or a time of day of another type
     :raises ValueError: a string that is no date or no time of day
     """
@@ -41,11 +42,22 @@ class ExcludingTrigger(BaseTrigger):
     dates: Container[Any]
     between: tuple[Window, ...]
 
-    def __init__(self, trigger: BaseTrigger, dates: Any = (), between: Any = ()) -> None:
-        if not isinstance(trigger, BaseTrigger):
-            raise TypeError(f"Only a trigger can have exclusions, not {trigger!r}")
+    def __init__(
+        self,
+        trigger: BaseTrigger | None = None,
+        dates: Any = (),
+        between: Any = (),
+        *,
+        of: BaseTrigger | None = None,
+    ) -> None:
+        if trigger is not None and of is not None:
+            raise TypeError("trigger and of name the same thing -- give one of them")
 
-        self.trigger = trigger
+        inner = of if trigger is None else trigger
+        if not isinstance(inner, BaseTrigger):
+            raise TypeError(f"Only a trigger can have exclusions, not {inner!r}")
+
+        self.trigger = inner
         self.dates = _container_of_dates(dates)
         self.between = _windows(between)
 
@@ -115,7 +127,8 @@ class ExcludingTrigger(BaseTrigger):
         return (
             type(other) is type(self)
             and self.trigger.is_same_schedule(other.trigger)
-            and (self.dates, self.between) == (other.dates, other.between)
+            and self.between == other.between
+            and _same_dates(self.dates, other.dates)
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -169,16 +182,63 @@ def _earlier(fire_time: datetime, start: datetime) -> datetime:
 
 
 def _container_of_dates(dates: Any) -> Container[Any]:
-    if isinstance(dates, (str, date)):
+    computed = isinstance(dates, Container) and _computes_dates(dates)
+    if isinstance(dates, (str, bytes, date)) or not (computed or isinstance(dates, Iterable)):
         raise TypeError(f"dates must be a container or an iterable of dates, not {dates!r}")
-    # Calendars that compute their dates when asked are kept as they are.
-    if isinstance(dates, Container) and not isinstance(dates, (list, tuple, set, frozenset)):
-        return dates
 
-    return frozenset(map(asdate, dates))
+    return cast("Container[Any]", dates) if computed else frozenset(map(asdate, dates))
+
+
+def _computes_dates(dates: Any) -> bool:
+    """Tell whether a container may hold dates that it does not list, such as those to come."""
+    if not isinstance(dates, Mapping):
+        return not (isinstance(dates, Iterable) and isinstance(dates, Sized))
+
+    # Calendars are often dicts that compute a year when they are asked about it. Mappings of
+    # the standard library (dict, OrderedDict, ChainMap and others) hold what they list.
+    asked = next(cls for cls in type(dates).__mro__ if "__contains__" in vars(cls))
+    return asked.__module__ not in ("builtins", "collections")
+
+
+def _same_dates(first: Container[Any], second: Container[Any]) -> bool:
+    """Tell whether two containers hold the same dates, however many of them they computed yet."""
+    if first == second:
+        return True
+    if not (isinstance(first, Mapping) and type(first) is type(second)):
+        return False
+
+    assert isinstance(second, Mapping), "they are of one class"
+    # Both are asked about what either has listed, which may be nothing: so the options, too.
+    return (
+        _options(first) == _options(second)
+        and all(day in second for day in list(first))
+        and all(day in first for day in list(second))
+    )
+
+
+def _options(calendar: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the public attributes that a user sets: texts, numbers and collections of texts."""
+    attributes = getattr(calendar, "__dict__", {})
+    return {name: value for name, value in attributes.items() if _is_option(name, value)}
+
+
+def _is_option(name: str, value: Any) -> bool:
+    if name.startswith("_"):
+        return False
+    if isinstance(value, (set, frozenset, list, tuple)):
+        # Numbers are the years that it has computed.
+        return all(isinstance(item, str) for item in value) and len(value) > 0
+
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _windows(between: Any) -> tuple[Window, ...]:
+    if isinstance(between, str) or not isinstance(between, Iterable):
+        raise TypeError(
+            f'between must be a pair of times of day, such as ("22:00", "06:00"), '
+            f"or an iterable of pairs, not {between!r}"
+        )
+
     windows = list(between)
     if len(windows) == 2 and all(isinstance(item, (str, time)) for item in windows):
         windows = [windows]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections import ChainMap, OrderedDict, deque
 from datetime import date, datetime, time, timedelta
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from apscheduler.testing import ManualScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
 from apscheduler.triggers.combining import OrTrigger
@@ -40,6 +43,34 @@ class Saturdays:
     __hash__ = None  # type: ignore[assignment]
 
 
+class NewYears(dict[date, str]):
+    """A calendar that fills itself with the years that it is asked about."""
+
+    def __init__(self, country: str, day: int = 1) -> None:
+        super().__init__()
+        self.country = country
+        self.years: set[int] = set()
+        self._year = 0  # the last one that was asked about
+        self.day = (day, 1)  # of no type that options have
+
+    def __contains__(self, day: object) -> bool:
+        assert isinstance(day, date)
+        self._year = day.year
+        self.years.add(day.year)
+        self[date(day.year, 1, self.day[0])] = "New Year"
+
+        return super().__contains__(day)
+
+    def __reduce__(self) -> Any:
+        return (
+            NewYears,
+            (self.country, self.day[0]),
+            {"years": self.years},
+            None,
+            iter(self.items()),
+        )
+
+
 def hourly() -> CronTrigger:
     return CronTrigger(hour="*", timezone=BERLIN)
 
@@ -60,15 +91,21 @@ def coming(trigger: BaseTrigger, count: int, start: datetime = START) -> list[st
         ("2024-06-02", datetime(2024, 6, 3, 12)),
         iter(["2024-06-02", "2024-06-03"]),
         {date(2024, 6, 2): "a holiday", date(2024, 6, 3): "another"},
+        {"2024-06-02": "a holiday", "2024-06-03": "another"},
+        {"2024-06-02": "a holiday", "2024-06-03": "another"}.keys(),
+        OrderedDict.fromkeys(["2024-06-02", "2024-06-03"]),
+        ChainMap({"2024-06-02": 1}, {"2024-06-03": 2}),
+        MappingProxyType({"2024-06-02": 1, "2024-06-03": 2}),
+        deque(["2024-06-02", "2024-06-03"]),
+        deque([datetime(2024, 6, 2, 8), datetime(2024, 6, 3, 12)]),
     ],
     ids=lambda dates: type(dates).__name__,
 )
 def test_dates_are_skipped(dates: Any) -> None:
-    assert coming(ExcludingTrigger(daily(), dates=dates), 3) == [
-        "01 10:00",
-        "04 10:00",
-        "05 10:00",
-    ]
+    trigger = ExcludingTrigger(daily(), dates=dates)
+
+    for copy in (trigger, pickle.loads(pickle.dumps(trigger))):
+        assert coming(copy, 3) == ["01 10:00", "04 10:00", "05 10:00"]
 
 
 def test_dates_may_be_computed() -> None:
@@ -194,10 +231,42 @@ def test_the_same_exclusions_are_the_same_schedule() -> None:
     )
 
 
+def test_a_calendar_that_filled_itself_is_the_same_as_a_fresh_one() -> None:
+    used = ExcludingTrigger(daily(), NewYears("DE"))
+    coming(used, 400)
+    stored = pickle.loads(pickle.dumps(used))
+
+    assert len(used.dates) == 2  # type: ignore[arg-type]
+    assert stored.is_same_schedule(ExcludingTrigger(daily(), NewYears("DE")))
+    assert ExcludingTrigger(daily(), NewYears("DE")).is_same_schedule(stored)
+    assert not stored.is_same_schedule(ExcludingTrigger(daily(), NewYears("FR")))
+    assert not stored.is_same_schedule(ExcludingTrigger(daily(), NewYears("DE", day=2)))
+    assert not stored.is_same_schedule(ExcludingTrigger(daily(), Saturdays()))
+
+
+def test_a_job_is_added_by_the_alias_and_what_it_is_an_exclusion_of() -> None:
+    with ManualScheduler(now=START) as scheduler:
+        job = scheduler.add_job(
+            "operator:add",
+            "excluding",
+            args=(1, 2),
+            of=CronTrigger(hour=5, timezone=BERLIN),
+            dates=["2024-06-01", "2024-06-02"],
+        )
+
+        assert job.next_run_time == START + timedelta(days=2, hours=5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
         ({"trigger": "cron"}, TypeError, "Only a trigger can have exclusions, not 'cron'"),
+        ({"trigger": None}, TypeError, "Only a trigger can have exclusions, not None"),
+        ({"of": CronTrigger()}, TypeError, "trigger and of name the same thing"),
+        ({"dates": None}, TypeError, "dates must be a container or an iterable .* not None"),
+        ({"dates": 5}, TypeError, "dates must be a container or an iterable of dates, not 5"),
+        ({"between": None}, TypeError, "between must be a pair of times of day.* not None"),
+        ({"between": 5}, TypeError, "between must be a pair of times of day.* not 5"),
         ({"dates": "2024-06-02"}, TypeError, "dates must be a container or an iterable of dates"),
         ({"dates": date(2024, 6, 2)}, TypeError, "dates must be a container or an iterable"),
         ({"dates": ["2 June"]}, ValueError, 'Invalid date "2 June" -- give it as YYYY-MM-DD'),
