@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any
 
 from ..job import Job
@@ -60,6 +59,9 @@ class Adding:
         self._now = now
         self._logger = logger
         self._undo: list[Callable[[], object]] = []  # takes back what was done, in its order
+        # Jobs by the settings that they were given. One list for most of them: an object for
+        # each job would keep the garbage collector busy.
+        self._filled: dict[tuple[str, ...], list[Job]] = {}
 
     def add(self, store: BaseJobStore, job: Job, replace_existing: bool) -> None:
         """
@@ -102,17 +104,16 @@ class Adding:
 
     def _fill_in(self, job: Job) -> bool:
         """Give the job the settings that it has not; tell whether it had no next run time."""
-        filled = [name for name in self._defaults if not hasattr(job, name)]
-        self._undo.append(partial(_forget, job, filled))
-        for name in filled:
+        missing = [name for name in self._defaults if not hasattr(job, name)]
+        keeps_time = not hasattr(job, "next_run_time")
+        if keeps_time:
+            job.next_run_time = first_run_time(job.trigger, self._now, job.name, self._logger)
+        for name in missing:
             setattr(job, name, self._defaults[name])
 
-        if hasattr(job, "next_run_time"):
-            return False
-
-        job.next_run_time = first_run_time(job.trigger, self._now, job.name, self._logger)
-        filled.append("next_run_time")
-        return True
+        names = (*missing, "next_run_time") if keeps_time else tuple(missing)
+        self._filled.setdefault(names, []).append(job)
+        return keeps_time
 
     def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
         """Replace the jobs that are there; add the others."""
@@ -157,13 +158,17 @@ class Adding:
         return self
 
     def __exit__(self, cls: type[BaseException] | None, *exc_info: object) -> None:
-        while cls is not None and self._undo:
+        if cls is not None:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        while self._undo:
             try:
                 self._undo.pop()()
             except Exception:  # the first error is the one to raise
                 self._logger.exception("Taking back what was added before the error failed")
 
-
-def _forget(job: Job, names: Iterable[str]) -> None:
-    for name in names:
-        delattr(job, name)
+        for names, jobs in self._filled.items():
+            for job in jobs:
+                for name in names:
+                    delattr(job, name)
