@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..job import Job
     from ..jobstores.base import BaseJobStore
 
-# Runs of one job that one pass handles when they do not coalesce. More would keep the loop from
-# other jobs; what remains is due in the next pass.
+# Runs that one pass handles of jobs that do not coalesce, and one of each job at the least. More
+# would keep the loop from other jobs; what remains is due in the next pass.
 RUNS_PER_PASS = 1000
 
 # While a job has more runs to catch up with than one pass handles and its executor is still busy
@@ -147,6 +147,7 @@ class DispatchPass:
         self._retry_at = self._now_utc + retry_interval
         self._logger = logger
         self._waiting: set[tuple[str, str]] = set()
+        self._runs_left = RUNS_PER_PASS
         # By alias, as they are looked up, so that each is looked up once.
         self._executors: dict[str, BaseExecutor] = {}
 
@@ -288,8 +289,10 @@ class DispatchPass:
         return Advance(alias, job, run_time, due, following)
 
     def _one_by_one(self, alias: str, job: Job, due: datetime) -> Advance:
-        run_times = list(islice(job._due_run_times(self._now), RUNS_PER_PASS + 1))
-        if len(run_times) > RUNS_PER_PASS:
+        limit = max(self._runs_left, 1)  # each job has its turn
+        run_times = list(islice(job._due_run_times(self._now), limit + 1))
+        self._runs_left -= len(run_times)
+        if len(run_times) > limit:
             self._backlog.catching_up.add((alias, job.id))
             following: datetime | None = run_times.pop()
         else:

@@ -23,6 +23,7 @@ from apscheduler.job import Job
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.testing import ManualScheduler
 from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 from tests import jobs
 from tests.recorder import OUTCOMES, Recorder
 
@@ -141,6 +142,23 @@ class TestLateRuns:
             scheduler.run_due()
         sizes = [len(e.scheduled_run_times) for e in recorder.of(EVENT_JOB_SUBMITTED)]
         assert sizes == [1000, 1000, 1000, 500]
+
+    def test_many_late_jobs_share_the_runs_of_a_pass_and_none_is_left_out(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        recorder = Recorder(scheduler, EVENT_JOB_SUBMITTED)
+        start = scheduler.now - timedelta(seconds=599)
+        for _ in range(5):
+            trigger = IntervalTrigger(seconds=1, start_date=start)
+            scheduler.add_job(jobs.nothing, trigger, coalesce=False, next_run_time=start)
+        scheduler._process_jobs()
+
+        sizes = [len(event.scheduled_run_times) for event in recorder.events]
+        assert sizes == [600, 400, 1, 1, 1]
+        while scheduler.run_due() == 0:
+            pass
+        runs = [time for event in recorder.events for time in event.scheduled_run_times]
+        assert Counter(runs) == {start + timedelta(seconds=step): 5 for step in range(600)}
         executed = recorder.of(EVENT_JOB_EXECUTED)
         assert seconds([e.scheduled_run_time for e in executed]) == list(range(1, 3501))
 
