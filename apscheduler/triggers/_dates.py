@@ -1,4 +1,4 @@
-"""Grids of dates that are so many months and so many days apart.
+"""Grids of dates that are so many months and so many days apart, and the calendar's ends.
 
 A grid begins with its start; each date follows from the one before by adding the months, passing
 over months that do not have the day, then the days.
@@ -7,7 +7,26 @@ over months that do not have the day, then the days.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+
+from .._time import UTC
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+def instant_of(time: datetime) -> datetime:
+    """Return a time in UTC; beyond the ends of the calendar there, the last (or first) moment."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        end = datetime.min if time.year == 1 else datetime.max
+        return end.replace(tzinfo=UTC)
+
+
+def just_before(time: datetime) -> datetime:
+    """Return the last instant, in UTC, before a time; the first moment of all is its own."""
+    instant = instant_of(time)
+    return instant if instant == datetime.min.replace(tzinfo=UTC) else instant - MICROSECOND
 
 
 def dates_from(floor: date, start: date, months: int, days: int) -> Iterator[date]:

@@ -14,11 +14,10 @@ from .._time import (
     is_later,
     timezone_repr,
 )
-from ._dates import dates_from, dates_until
+from ._dates import dates_from, dates_until, instant_of, just_before
 from .base import BaseTrigger, check_jitter, check_version, same_start
 
 DAY = timedelta(days=1)
-MICROSECOND = timedelta(microseconds=1)
 LAST_MOMENT = time(23, 59, 59, 999999)
 
 
@@ -121,11 +120,10 @@ class CalendarIntervalTrigger(BaseTrigger):
 
     def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
         """Return the first time on the grid later than ``after``, or else not before ``now``."""
-        limit = now.astimezone(UTC) - MICROSECOND if after is None else after
-        return self._first_later(limit, now)
+        return self._first_later(just_before(now) if after is None else after, now)
 
     def _first_later(self, limit: datetime, now: datetime) -> datetime | None:
-        return self._first_from(self._local_date(limit), limit, now)
+        return self._first_from(self._local_date(limit), instant_of(limit), now)
 
     def _first_from(self, floor: date, after: datetime | None, now: datetime) -> datetime | None:
         for day in dates_from(floor, *self._grid):
@@ -149,7 +147,8 @@ class CalendarIntervalTrigger(BaseTrigger):
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last time on the grid that is not later than ``now``."""
         # A day on: when clocks go back over midnight, a first 00:00 lies before the second 23:30.
-        ceiling = self._local_date(now) + DAY
+        today = self._local_date(now)
+        ceiling = today if today == date.max else today + DAY
         if self.end_date is not None:
             ceiling = min(ceiling, self.end_date)
 
@@ -166,12 +165,19 @@ class CalendarIntervalTrigger(BaseTrigger):
         return self.start_date, self.years * 12 + self.months, self.weeks * 7 + self.days
 
     def _on(self, day: date) -> datetime | None:
-        """Return the time to run on a date, or None if the clocks skip it."""
+        """Return the time to run on a date, or None if the clocks (or UTC) do not have it."""
         fire_time = datetime.combine(day, self._time, self.timezone)
-        return fire_time if exists(fire_time) else None
+        try:
+            fire_time.astimezone(UTC)
+            return fire_time if exists(fire_time) else None
+        except OverflowError:  # the calendar of UTC begins, or ends, on that day
+            return None
 
     def _local_date(self, instant: datetime) -> date:
-        return instant.astimezone(UTC).astimezone(self.timezone).date()
+        try:
+            return instant.astimezone(UTC).astimezone(self.timezone).date()
+        except OverflowError:
+            return date.min if instant.year == 1 else date.max
 
     def start_from(self, now: datetime) -> None:
         """Begin with the date of ``now`` if no start date was given."""

@@ -32,7 +32,7 @@ class IntervalTrigger(BaseTrigger):
     :param timezone: zone or its name, for dates without one and for the times handed out; None
         for the zone of start_date or end_date, else the computer's
     :param jitter: seconds by which each run may come later, chosen at random for each; None for 0
-    :raises ValueError: the interval is negative
+    :raises ValueError: the interval is negative, not finite, or shorter than a microsecond
     """
 
     __slots__ = ("_given", "end_date", "interval", "jitter", "start_date", "timezone")
@@ -62,7 +62,16 @@ class IntervalTrigger(BaseTrigger):
         self.end_date = convert_to_datetime(end_date, self.timezone, "end_date")
         start = convert_to_datetime(start_date, self.timezone, "start_date")
         self._given = start is not None
-        self.start_date = start or datetime_utc_add(datetime.now(self.timezone), self.interval)
+        self.start_date = start or self._one_interval_after(datetime.now(self.timezone))
+
+    def _one_interval_after(self, now: datetime) -> datetime:
+        try:
+            return datetime_utc_add(now, self.interval)
+        except OverflowError as exc:
+            raise ValueError(
+                f"One interval of {self.interval} from now is beyond the year 9999 -- "
+                f"give a shorter one, or a start_date"
+            ) from exc
 
     @property
     def interval_length(self) -> float:
@@ -147,7 +156,7 @@ class IntervalTrigger(BaseTrigger):
     def start_from(self, now: datetime) -> None:
         """Begin one interval after ``now`` if no start date was given."""
         if self._given is False:
-            self.start_date = datetime_utc_add(now.astimezone(self.timezone), self.interval)
+            self.start_date = self._one_interval_after(now.astimezone(self.timezone))
 
     def is_same_schedule(self, other: object) -> bool:
         """Tell whether both define the same grid; without a start date it is the interval only."""
@@ -201,11 +210,24 @@ class IntervalTrigger(BaseTrigger):
 # Kept, so that triggers with the same interval share one object: a third of what each costs.
 @lru_cache(maxsize=256)
 def _length(weeks: float, days: float, hours: float, minutes: float, seconds: float) -> timedelta:
-    interval = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    parts = f"{weeks=}, {days=}, {hours=}, {minutes=}, {seconds=}"
+    try:
+        interval = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except (OverflowError, ValueError) as exc:
+        raise ValueError(
+            f"No interval can be made of {parts} -- give finite numbers that add up to at most "
+            f"{timedelta.max.days} days"
+        ) from exc
+
     if interval < ZERO:
         raise ValueError(
             f"The interval must not be negative, but weeks, days, hours, minutes and seconds "
             f"add up to {interval.total_seconds():g} seconds"
+        )
+    if not interval and any((weeks, days, hours, minutes, seconds)):
+        raise ValueError(
+            f"The smallest interval is 1 microsecond, but {parts} add up to less -- "
+            f"give 0 for the default of 1 second"
         )
 
     return interval or timedelta(seconds=1)

@@ -153,6 +153,19 @@ def test_a_schedule_ends_with_the_calendar() -> None:
         assert trigger.get_next_fire_time(last, last) is None
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])
+def test_the_ends_of_the_calendar_are_no_errors(zone: str) -> None:
+    tz = ZoneInfo(zone)
+    trigger = CalendarIntervalTrigger(days=1, hour=23, start_date="2024-01-01", timezone=tz)
+    last = datetime(9999, 12, 30, 23, tzinfo=tz)
+
+    for end in (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=tz)):
+        assert trigger.get_first_fire_time(None, end) is None
+        assert trigger.get_last_fire_time(last - timedelta(days=9), end) >= last
+    for first in (datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=tz)):
+        assert trigger.get_first_fire_time(None, first) == datetime(2024, 1, 1, 23, tzinfo=tz)
+
+
 def test_without_a_start_date_it_begins_today() -> None:
     with time_machine.travel(datetime(2024, 6, 1, 23, tzinfo=UTC), tick=False):
         trigger = CalendarIntervalTrigger(days=3, timezone=BERLIN)

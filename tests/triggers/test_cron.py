@@ -81,6 +81,41 @@ def test_the_calendar_ends_with_the_year_9999() -> None:
     assert coming(9, start, hour=5, timezone=BERLIN) == ["9999-12-31 05:00:00"]
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC", "Etc/GMT+12"])
+@pytest.mark.parametrize("crontab", [False, True])
+def test_the_last_hours_of_the_calendar_end_the_schedule(zone: str, crontab: bool) -> None:
+    trigger = CronTrigger(year=9999, month=12, day=31, hour="*", timezone=zone)
+    if crontab:
+        trigger = CronTrigger.from_crontab("0 * 31 12 *", timezone=zone)
+    end = datetime.max.replace(tzinfo=UTC)
+    start = datetime(9999, 12, 30, tzinfo=UTC)
+
+    times = list(trigger.iter_fire_times(start))
+    day = [start + timedelta(hours=hour) for hour in range(48)]
+    assert times == [at for at in day if _is_31(at, zone)]
+    assert trigger.get_last_fire_time(times[0], end) == times[-1]
+    assert trigger.get_next_fire_time(None, end) is None
+    assert trigger.get_next_fire_time(None, datetime.max.replace(tzinfo=ZoneInfo(zone))) is None
+
+
+def _is_31(instant: datetime, zone: str) -> bool:
+    try:
+        return instant.astimezone(ZoneInfo(zone)).day == 31
+    except OverflowError:  # that is next year there
+        return False
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])
+def test_a_schedule_may_be_asked_from_the_first_moment_of_the_calendar_on(zone: str) -> None:
+    tz = ZoneInfo(zone)
+    trigger = CronTrigger(hour=5, timezone=tz)
+
+    for first in (datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=tz)):
+        expected = datetime(1970, 1, 1, 5, tzinfo=tz)
+        assert trigger.get_next_fire_time(None, first) == expected
+        assert trigger.get_next_fire_time(first, first) == expected
+
+
 def test_times_begin_with_1970() -> None:
     start = datetime(1960, 1, 1, tzinfo=UTC)
     assert coming(1, start, month=2) == ["1970-02-01 00:00:00"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta, timezone
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -155,6 +156,12 @@ def test_a_line_means_what_it_means_to_cron(line: str, expected: list[str]) -> N
 )
 def test_a_line_that_cannot_be_read_is_refused_in_words(line: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
+        CronTrigger.from_crontab(line)
+
+
+@pytest.mark.parametrize("line", [None, 5])
+def test_a_line_that_is_no_string_is_refused_in_words(line: Any) -> None:
+    with pytest.raises(TypeError, match=f"A crontab line must be a string such as .* not {line}"):
         CronTrigger.from_crontab(line)
 
 

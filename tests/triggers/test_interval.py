@@ -129,6 +129,23 @@ def test_lengths_add_up_and_zero_is_one_second(lengths: dict[str, Any], seconds:
     assert trigger.get_next_fire_time(START, START) == START + timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [
+        ({"seconds": 1e-7}, "The smallest interval is 1 microsecond, but .*seconds=1e-07 add up"),
+        ({"hours": float("inf")}, "No interval can be made of .*hours=inf.* -- give finite"),
+        ({"days": float("nan")}, "No interval can be made of .*days=nan"),
+        ({"days": 10**10}, "No interval can be made of .*days=10000000000.* at most 999999999"),
+        ({"days": 10**7}, "One interval of 10000000 days.* is beyond the year 9999"),
+    ],
+)
+def test_an_interval_that_cannot_be_is_refused_in_words(
+    lengths: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        IntervalTrigger(**lengths)
+
+
 def test_a_negative_interval_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"must not be negative, but .* add up to -5 seconds"):
         IntervalTrigger(seconds=-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, tzinfo
+from datetime import MAXYEAR, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
@@ -15,10 +15,12 @@ from ..._time import (
     datetime_repr,
     is_later,
 )
+from .._dates import instant_of, just_before
 from ..base import BaseTrigger, check_jitter, check_version, same_time
 from ._calendar import CronCalendar, calendar_of
 from ._clock import ClockRule, ZoneClock, clock_of, next_instant
 from .crontab import CrontabLine
+from .expressions import MIN_VALUES
 from .fields import (
     DEFAULT_VALUES,
     BaseField,
@@ -30,6 +32,8 @@ from .fields import (
 
 MICROSECOND = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
+FIRST_YEAR = MIN_VALUES["year"] - 1  # in some zones the year begins in the one before in UTC
+FIRST_MOMENT = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 
 FieldMaker = Callable[[str, Any, bool], BaseField]
 FIELD_CLASSES: dict[str, FieldMaker] = {
@@ -162,7 +166,7 @@ class CronTrigger(BaseTrigger):
         """Return the first matching time after the previous one, else from ``now`` on."""
         after = previous_fire_time
         if after is None:
-            after = now.astimezone(UTC) - MICROSECOND
+            after = just_before(now)
 
         fire_time = self._first_after(after)
         if fire_time is None:
@@ -177,9 +181,23 @@ class CronTrigger(BaseTrigger):
         )
 
     def _first_after(self, after: datetime) -> datetime | None:
+        # Years of fields begin later than that, and sums go wrong where the calendar begins.
+        if after.year < FIRST_YEAR:
+            after = FIRST_MOMENT
         if self.start_date is not None and is_later(self.start_date, after):
-            after = self.start_date.astimezone(UTC) - MICROSECOND
+            after = just_before(self.start_date)
 
+        try:
+            fire_time = self._first_after_any(after)
+            # Sums of such times go wrong, too, if they lie beyond the end of UTC's calendar.
+            if fire_time is not None and fire_time.year == MAXYEAR:
+                fire_time.astimezone(UTC)
+        except OverflowError:  # the calendar has ended
+            return None
+
+        return fire_time
+
+    def _first_after_any(self, after: datetime) -> datetime | None:
         tz = self.timezone
         local = after if after.tzinfo is tz else after.astimezone(UTC).astimezone(tz)
         start, end = self._clock.even
@@ -202,7 +220,7 @@ class CronTrigger(BaseTrigger):
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last matching time that is not later than ``now``."""
         limit = now if self.end_date is None or is_later(self.end_date, now) else self.end_date
-        limit = limit.astimezone(UTC)
+        limit = instant_of(limit)
         last = self._due_after(previous_fire_time, limit)
         if last is None:
             return previous_fire_time

@@ -101,8 +101,10 @@ class ZoneClock:
             else:
                 end = middle
 
-        self._change = Change(end.replace(microsecond=0), before, after)
-        return self._change
+        # Others may ask about another time meanwhile, so what is returned is not what is shared.
+        change = Change(end.replace(microsecond=0), before, after)
+        self._change = change
+        return change
 
     def offset_at(self, instant: datetime) -> timedelta:
         """Return how far the clocks are ahead of UTC at an instant."""

@@ -28,12 +28,18 @@ class CrontabLine:
 
     :param text: five fields (minute, hour, day of month, month, day of week), six with seconds
         first, or one of the aliases such as @daily
+    :raises TypeError: it is no string
     :raises ValueError: naming the field, the expression and what is allowed
     """
 
     __slots__ = ("either_day", "fields", "fixed_time", "text")
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(
+                f'A crontab line must be a string such as "0 6 * * 1-5" or "@daily", not {text!r}'
+            )
+
         self.text = " ".join(text.split())
         given = _split(self.text)
         parts = dict(zip(FIELDS[-len(given) :], given, strict=True))
