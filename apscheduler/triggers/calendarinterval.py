@@ -147,6 +147,7 @@ class CalendarIntervalTrigger(BaseTrigger):
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last time on the grid that is not later than ``now``."""
         # A day on: when clocks go back over midnight, a first 00:00 lies before the second 23:30.
+        now = instant_of(now)
         today = self._local_date(now)
         ceiling = today if today == date.max else today + DAY
         if self.end_date is not None:

@@ -93,7 +93,8 @@ def test_the_last_hours_of_the_calendar_end_the_schedule(zone: str, crontab: boo
     times = list(trigger.iter_fire_times(start))
     day = [start + timedelta(hours=hour) for hour in range(48)]
     assert times == [at for at in day if _is_31(at, zone)]
-    assert trigger.get_last_fire_time(times[0], end) == times[-1]
+    for now in (end, end.replace(tzinfo=ZoneInfo(zone))):
+        assert trigger.get_last_fire_time(times[0], now) == times[-1]
     assert trigger.get_next_fire_time(None, end) is None
     assert trigger.get_next_fire_time(None, datetime.max.replace(tzinfo=ZoneInfo(zone))) is None
 

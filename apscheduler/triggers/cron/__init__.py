@@ -219,8 +219,10 @@ class CronTrigger(BaseTrigger):
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last matching time that is not later than ``now``."""
-        limit = now if self.end_date is None or is_later(self.end_date, now) else self.end_date
-        limit = instant_of(limit)
+        limit = instant_of(now)
+        if self.end_date is not None:
+            limit = min(limit, instant_of(self.end_date))
+
         last = self._due_after(previous_fire_time, limit)
         if last is None:
             return previous_fire_time
