@@ -187,35 +187,30 @@ class CronTrigger(BaseTrigger):
         if self.start_date is not None and is_later(self.start_date, after):
             after = just_before(self.start_date)
 
+        tz = self.timezone
         try:
-            fire_time = self._first_after_any(after)
-            # Sums of such times go wrong, too, if they lie beyond the end of UTC's calendar.
-            if fire_time is not None and fire_time.year == MAXYEAR:
-                fire_time.astimezone(UTC)
+            local = after if after.tzinfo is tz else after.astimezone(UTC).astimezone(tz)
+            start, end = self._clock.even
+            if not start <= local < end:
+                end = self._clock.even_from(local)
+
+            if local < end:
+                fire_time = self._calendar.next_after(local)
+                # The next call begins there: what is found out about that time will be of use.
+                if (
+                    fire_time is None
+                    or fire_time < end
+                    or fire_time < self._clock.even_from(fire_time)
+                ):
+                    # Sums with such times go wrong, too, beyond the end of UTC's calendar.
+                    if fire_time is not None and fire_time.year == MAXYEAR:
+                        fire_time.astimezone(UTC)
+                    return fire_time
+
+            instant = next_instant(self._calendar.next_after, self._clock, self._rule, after)
+            return instant and instant.astimezone(tz)
         except OverflowError:  # the calendar has ended
             return None
-
-        return fire_time
-
-    def _first_after_any(self, after: datetime) -> datetime | None:
-        tz = self.timezone
-        local = after if after.tzinfo is tz else after.astimezone(UTC).astimezone(tz)
-        start, end = self._clock.even
-        if not start <= local < end:
-            end = self._clock.even_from(local)
-
-        if local < end:
-            fire_time = self._calendar.next_after(local)
-            # The next call begins there, so what is found out about that time will be of use.
-            if (
-                fire_time is None
-                or fire_time < end
-                or fire_time < self._clock.even_from(fire_time)
-            ):
-                return fire_time
-
-        instant = next_instant(self._calendar.next_after, self._clock, self._rule, after)
-        return instant and instant.astimezone(tz)
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last matching time that is not later than ``now``."""
