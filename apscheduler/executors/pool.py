@@ -197,9 +197,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
 
     def _hand_over(self) -> None:
         """Give the pool as much as it has workers that are free."""
-        error: BaseException | None
         while True:
-            error = None
             with self._turns:
                 if self._recoveries or not self._waiting:
                     return
@@ -214,14 +212,12 @@ class ProcessPoolExecutor(BasePoolExecutor):
                     future = self._submit_to_pool(submission)
                 except BaseException as exc:
                     self._free(submission)
-                    error = exc
+                    then = partial(self._fail, submission.job, submission.run_times, exc)
                 else:
                     self._remains.manager = self._pool._executor_manager_thread
-                    future_done = partial(self._end_turn, submission, self._remains)
-            if error is None:
-                future.add_done_callback(future_done)
-            else:
-                self._fail(submission.job, submission.run_times, error)
+                    end_turn = partial(self._end_turn, submission, self._remains)
+                    then = partial(future.add_done_callback, end_turn)
+            then()  # without the lock: a future that is done calls back at once
 
     def _submit_to_pool(self, submission: _Submission) -> concurrent.futures.Future[bytes]:
         from concurrent.futures.process import BrokenProcessPool
@@ -276,13 +272,14 @@ class ProcessPoolExecutor(BasePoolExecutor):
         if not self._is_shut_down:
             self._hand_over()
         job, run_times = submission.job, submission.run_times
-        if error is None:
-            try:
-                events = unpack(future.result())
-            except BaseException as exc:
-                error = exc
         if error is not None:
             self._fail(job, run_times, error)
+            return
+
+        try:
+            events = unpack(future.result())
+        except BaseException as exc:
+            self._fail(job, run_times, exc)
         else:
             self._run_job_success(job.id, events)
 

@@ -186,7 +186,8 @@ def _container_of_dates(dates: Any) -> Container[Any]:
     if isinstance(dates, (str, bytes, date)) or not (computed or isinstance(dates, Iterable)):
         raise TypeError(f"dates must be a container or an iterable of dates, not {dates!r}")
 
-    return cast("Container[Any]", dates) if computed else frozenset(map(asdate, dates))
+    given: Any = dates
+    return cast("Container[Any]", given) if computed else frozenset(map(asdate, given))
 
 
 def _computes_dates(dates: Any) -> bool:
