@@ -125,9 +125,10 @@ class IntervalTrigger(BaseTrigger):
         return instant.astimezone(UTC) - self.start_date.astimezone(UTC)
 
     def _after(self, previous_fire_time: datetime, now: datetime) -> datetime | None:
-        since_start = self._since_start(previous_fire_time)
-        if since_start >= ZERO:  # a run of a job: the rest to the next instant is soon found
-            return self._later(previous_fire_time, self.interval - since_start % self.interval)
+        previous = previous_fire_time.astimezone(UTC)  # once: zones with clock changes are slow
+        since_start = self._since_start(previous)
+        if since_start >= ZERO:
+            return self._later(previous, self.interval - since_start % self.interval)
 
         return self._at(since_start // self.interval + 1 if self._goes_back_to(now) else 0)
 
@@ -207,7 +208,7 @@ class IntervalTrigger(BaseTrigger):
         return f"<{type(self).__name__} ({', '.join(options)})>"
 
 
-# Kept, so that triggers with the same interval share one object: a third of what each costs.
+# Kept, so that triggers with the same interval share one object.
 @lru_cache(maxsize=256)
 def _length(weeks: float, days: float, hours: float, minutes: float, seconds: float) -> timedelta:
     parts = f"{weeks=}, {days=}, {hours=}, {minutes=}, {seconds=}"
