@@ -59,8 +59,15 @@ class Row:
 
     def cells(self) -> list[str]:
         """What the columns of :data:`HEADINGS` say."""
+        rounds = str(len(self.ours))
         if not self.theirs:
-            return [self.title, "", f"{readable(median(self.ours))} {self.unit}", "", "", "", ""]
+            return [
+                self.title,
+                "",
+                f"{readable(median(self.ours))} {self.unit}",
+                *[""] * 4,
+                rounds,
+            ]
 
         sign = "≥" if self.kind == RATE else "≤"
         low, high = self.spread
@@ -72,10 +79,11 @@ class Row:
             f"{readable(low)} – {readable(high)}",
             "" if self.asked is None else f"{sign} {readable(self.asked)}",
             {True: "yes", False: "no", None: ""}[self.reached],
+            rounds,
         ]
 
 
-HEADINGS = ("case", "theirs", "ours", "ratio", "spread", "asked", "reached")
+HEADINGS = ("case", "theirs", "ours", "ratio", "spread", "asked", "reached", "rounds")
 
 
 def readable(value: float) -> str:
@@ -124,10 +132,10 @@ def page(rows: Sequence[Row]) -> str:
         f"Made by `python benchmarks/compare.py`, on {machine()}.",
         "",
         "Ratios are ours to theirs, of the medians of the rounds; the spread is from the lowest",
-        "to the highest ratio of a round.",
+        "to the highest ratio of a round. Lines may have been measured at different times.",
         "",
         f"| {' | '.join(HEADINGS)} |",
-        "|---|--:|--:|--:|--:|--:|---|",
+        "|---|--:|--:|--:|--:|--:|---|--:|",
         *(f"| {' | '.join(row.cells())} |" for row in rows),
     ]
     return "\n".join(lines) + "\n"
