@@ -192,7 +192,7 @@ def holdings() -> dict[str, int]:
         "files": len(list(files.iterdir())) if files.exists() else 0,
         "threads": threading.active_count(),
         "processes": len(multiprocessing.active_children()),
-        "pools": sum(isinstance(thing, PoolOfPython) for thing in gc.get_objects()),
+        "pools": sum(issubclass(type(thing), PoolOfPython) for thing in gc.get_objects()),
     }
 
 
