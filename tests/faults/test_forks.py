@@ -214,6 +214,7 @@ def test_children_of_multiprocessing_can_start_it_anew(scheduler: BackgroundSche
 # leaves the block, too, but the thread that holds the locks is not there to release them.
 FORKING_PROGRAM = """
 import os, sys, threading, time
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from apscheduler.executors.pool import {executor}
 from apscheduler.schedulers.background import BackgroundScheduler
 from tests.faults.test_forks import held_by_another_thread, locks_of_the_package
@@ -221,12 +222,14 @@ from tests.jobs import nothing
 
 if __name__ == "__main__":
     scheduler = BackgroundScheduler(executors={{"default": {executor}(2)}})
-    ended = threading.Event()
-    scheduler.add_listener(lambda event: ended.set())
+    ended, submitted = threading.Event(), threading.Event()
+    scheduler.add_listener(lambda event: ended.set(), EVENT_JOB_EXECUTED)
     scheduler.start()
     scheduler.add_job(nothing)
     ended.wait()
+    scheduler.add_listener(lambda event: submitted.set(), EVENT_JOB_SUBMITTED)
     scheduler.add_job(time.sleep, args=[0.3])  # goes on in the parent
+    submitted.wait()  # its threads hold no lock now while they wait for another one
     with held_by_another_thread(list(dict.fromkeys(locks_of_the_package()))):
         child = os.fork()
     if child:
