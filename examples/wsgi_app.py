@@ -2,11 +2,16 @@
 A plain WSGI application, without a framework: the scheduler runs around the server.
 
     python examples/wsgi_app.py
+
+Ctrl+C and SIGTERM let the request that is being answered end (wsgiref swallows a KeyboardInterrupt
+that comes in the middle of one).
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
@@ -28,13 +33,18 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 
 def main() -> None:
     server = make_server("127.0.0.1", int(os.environ.get("PORT", "8000")), app)
+
+    def stop(*_: object) -> None:
+        # shutdown() waits for the loop that this handler interrupts, so another thread calls it.
+        threading.Thread(target=server.shutdown).start()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     with server, BackgroundScheduler() as scheduler:
         scheduler.add_job(beat, "interval", seconds=1)
         server.serve_forever()
+    print("Stopped")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("Stopped by Ctrl+C")
+    main()

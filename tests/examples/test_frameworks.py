@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -66,13 +65,6 @@ class Server:
     def stop(self, number: int) -> str:
         """Send a signal to the process; return what it has printed."""
         self.process.send_signal(number)
-        if "wsgi_app" in str(self.process.args):
-            # wsgiref answers a request under a bare "except", which swallows a Ctrl+C that comes
-            # just then: a person presses it again.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(5)
-            if self.process.poll() is None:
-                self.process.send_signal(number)
         output, _ = self.process.communicate(timeout=PATIENCE)
         assert "Traceback" not in output, output
         return output
