@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
-from inspect import Parameter, Signature, iscoroutinefunction, ismethod, signature
-from types import BuiltinFunctionType, FunctionType
-from typing import Any, Protocol
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType, WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 
 class _Undefined:
@@ -65,7 +67,7 @@ def get_callable_name(func: Any) -> str:
     """
     # The name of a bound method starts with its class: of the instance, or itself if the method
     # is a class method.
-    if ismethod(func):
+    if isinstance(func, MethodType):
         owner = func.__self__
         cls = owner if isinstance(owner, type) else type(owner)
         return f"{cls.__qualname__}.{func.__name__}"
@@ -97,7 +99,7 @@ def obj_to_ref(obj: Any) -> str:
         raise ValueError("Cannot create a reference to a nested function")
 
     owner = obj
-    if ismethod(obj):
+    if isinstance(obj, MethodType):
         owner = obj.__self__ if isinstance(obj.__self__, type) else type(obj.__self__)
     elif getattr(obj, "__qualname__", None) is None:
         raise ValueError(f"Cannot create a reference to an instance of {name}")
@@ -206,6 +208,8 @@ def maybe_ref(ref: Any) -> Any:
 
 def iscoroutinefunction_partial(f: Any) -> bool:
     """Tell whether calling ``f``, which may be a partial of it, makes a coroutine."""
+    from inspect import iscoroutinefunction  # loaded by whoever has an event loop
+
     while isinstance(f, partial):
         f = f.func
 
@@ -239,6 +243,8 @@ def _signature(func: Any) -> Signature | None:
 
 
 def _read_signature(func: Any) -> Signature | None:
+    from inspect import signature  # takes as long to import as all of ours
+
     try:
         return signature(func)
     except (TypeError, ValueError):
@@ -249,8 +255,7 @@ def takes_keyword(func: Any, name: str) -> bool:
     """Tell whether a callable takes a keyword argument of this name; True where it tells none."""
     sig = _signature(func)
     return sig is None or any(
-        param.kind is Parameter.VAR_KEYWORD or param.name == name
-        for param in sig.parameters.values()
+        param.kind is param.VAR_KEYWORD or param.name == name for param in sig.parameters.values()
     )
 
 
@@ -281,24 +286,24 @@ def _check_shape(func: Callable[..., Any], given: int, names: tuple[str, ...]) -
     has_args = has_kwargs = False
 
     for param in sig.parameters.values():
-        if param.kind is Parameter.VAR_POSITIONAL:
+        if param.kind is param.VAR_POSITIONAL:
             has_args = True
-        elif param.kind is Parameter.VAR_KEYWORD:
+        elif param.kind is param.VAR_KEYWORD:
             has_kwargs = True
-        elif param.kind is Parameter.KEYWORD_ONLY:
+        elif param.kind is param.KEYWORD_ONLY:
             if param.name in open_names:
                 del open_names[param.name]
-            elif param.default is Parameter.empty:
+            elif param.default is param.empty:
                 missing_keywords.append(param.name)
         elif taken < given:
             taken += 1
-            if param.name in open_names and param.kind is not Parameter.POSITIONAL_ONLY:
+            if param.name in open_names and param.kind is not param.POSITIONAL_ONLY:
                 given_twice.append(param.name)
-        elif param.name in open_names and param.kind is Parameter.POSITIONAL_ONLY:
+        elif param.name in open_names and param.kind is param.POSITIONAL_ONLY:
             positional_only_as_keyword.append(param.name)
         elif param.name in open_names:
             del open_names[param.name]
-        elif param.default is Parameter.empty:
+        elif param.default is param.empty:
             missing.append(param.name)
 
     if given_twice:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
 from ._refs import asbool
@@ -43,6 +42,8 @@ def suggest(name: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
 
     :param also: names that may be the nearest as well, but are not listed
     """
+    from difflib import get_close_matches  # only needed on the way to an error
+
     names = sorted(known)
     near = get_close_matches(str(name).lower(), [*names, *also], n=1)
     if not names and not near:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from inspect import ismethod
 from itertools import islice
 from os import urandom
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from ._refs import (
@@ -235,7 +235,7 @@ class Job:
 
         # The reference of a bound method names the plain function, whose first argument is self.
         args = self.args
-        if ismethod(self.func) and not isinstance(self.func.__self__, type):
+        if isinstance(self.func, MethodType) and not isinstance(self.func.__self__, type):
             if obj_to_ref(self.func) == self.func_ref:
                 args = (self.func.__self__, *args)
 
