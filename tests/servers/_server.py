@@ -96,14 +96,14 @@ class Server(ABC):
         self._launch()
         self._wait_until_ready()
 
-    def stop(self) -> None:
-        """Ask the server to shut down, and wait until it has."""
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Ask the server to shut down, and wait until it has; kill it after so many seconds."""
         if self._process is None:
             return
 
         self._process.send_signal(self.stop_signal)
         try:
-            self._process.wait(STOP_TIMEOUT)
+            self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -130,8 +130,8 @@ class Server(ABC):
         self.start()
 
     def close(self) -> None:
-        """Stop the server and remove its data."""
-        self.stop()
+        """Stop the server and remove its data, which nobody needs to be orderly."""
+        self.stop(timeout=1)
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None
