@@ -42,6 +42,10 @@ class CustomZone(tzinfo):
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def __repr__(self) -> str:
+        # It names a test, which has to be the same in every process of a test run.
+        return f"CustomZone({self.name!r})"
+
     def utcoffset(self, dt: datetime | None) -> timedelta:
         return timedelta(hours=1)
 
