@@ -99,7 +99,7 @@ def test_combined_triggers_come_across(scheduler: ManualScheduler, other: Manual
         {1: "number", "two": 2},
         [True, 1, 1.0, None, "text"],
         b"bytes",
-        {"a", "set"},
+        {"a set"},
         timedelta(seconds=5),
         datetime(2030, 1, 1, tzinfo=timezone.utc),
         {"__apscheduler_pickle__": "a text that looks like ours"},
