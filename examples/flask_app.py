@@ -7,7 +7,7 @@ With its reloader, Flask runs the program twice: the first process watches the f
 second one, which it starts anew after each change, serves. Only that one may run the jobs.
 
 A production server with two workers runs the program twice as well, and its workers know nothing
-of each other: there, the first one that gets a lock runs the jobs (see gunicorn_app.py).
+of each other: there, the one that gets a lock runs the jobs (see gunicorn_app.py).
 """
 
 from __future__ import annotations

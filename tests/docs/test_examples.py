@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
 from .pages import DOCS, ROOT, blocks_of
-
-EXAMPLES = ROOT / "examples"
-PATIENCE = 30  # seconds
-
-
-@contextmanager
-def started(cwd: Path, *command: str | Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{EXAMPLES}", "HOME": str(cwd)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def output_of(cwd: Path, *command: str | Path) -> tuple[str, str]:
-    with started(cwd, *command) as process:
-        output, errors = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, errors
-        return output, errors
-
+from .programs import EXAMPLES, PATIENCE, output_of, started
 
 FILES = sorted(path.name for path in EXAMPLES.glob("*.py"))
 FOLDERS = sorted({path.parent.name for path in EXAMPLES.glob("*/*.py")})
@@ -100,23 +63,6 @@ def test_the_executor_of_the_extending_page_runs_jobs(tmp_path: Path) -> None:
     assert output == "Hello from a thread of my own\n"
 
 
-def test_of_several_processes_one_runs_the_jobs(tmp_path: Path) -> None:
-    program = EXAMPLES / "one_scheduler.py"
-    with started(tmp_path, program) as first:
-        assert first.stdout is not None
-        assert "runs jobs" in first.stdout.readline()
-        assert "leaves them to another" in output_of(tmp_path, program)[0]
-        assert first.stdout.readline() == f"tick in process {first.pid}\n"
-        first.send_signal(signal.SIGINT)
-        _, errors = first.communicate(timeout=PATIENCE)
-        assert (first.returncode, errors) == (0, "")
-
-    # The lock was freed with the process.
-    with started(tmp_path, program) as third:
-        assert third.stdout is not None
-        assert "runs jobs" in third.stdout.readline()
-
-
 def test_a_web_process_adds_jobs_and_another_runs_them(tmp_path: Path) -> None:
     with started(tmp_path, EXAMPLES / "web_and_scheduler.py", "scheduler") as scheduler:
         assert scheduler.stdout is not None
@@ -126,38 +72,6 @@ def test_a_web_process_adds_jobs_and_another_runs_them(tmp_path: Path) -> None:
         scheduler.send_signal(signal.SIGINT)
         _, errors = scheduler.communicate(timeout=PATIENCE)
         assert "Traceback" not in errors
-
-
-def test_under_gunicorn_one_of_several_workers_runs_the_jobs(tmp_path: Path) -> None:
-    pytest.importorskip("gunicorn", reason="pip install gunicorn")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:{1}".format(*free.getsockname())
-
-    command = ["-m", "gunicorn", "--workers", "3", "--bind", address, "gunicorn_app:app"]
-    with started(tmp_path, *command) as server:
-        answers = answers_of(server, f"http://{address}/")
-        states = {process: state for process, state, _ in answers}
-        assert sorted(states.values()) == ["running", "stopped", "stopped"]
-        server.send_signal(signal.SIGTERM)
-        server.communicate(timeout=PATIENCE)
-
-
-def answers_of(server: subprocess.Popen[str], url: str) -> list[list[str]]:
-    """Ask until three workers have answered and one of them has run a job."""
-    answers: list[list[str]] = []
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        assert server.poll() is None, server.communicate()[1]
-        try:
-            with urlopen(url) as response:
-                answers.append(response.read().decode().split())
-        except URLError:
-            time.sleep(0.05)  # nothing tells when a server begins to listen
-        if len({answer[0] for answer in answers}) == 3 and any(a[2] != "0" for a in answers):
-            return answers
-
-    raise TimeoutError(f"not all workers have answered: {answers}")
 
 
 def test_a_django_command_runs_jobs_until_it_is_told_to_stop(tmp_path: Path) -> None:
