@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from threading import Thread, current_thread
+from threading import Event, Thread, current_thread
 from time import monotonic
 
 from apscheduler.executors.base import BaseExecutor, run_job
@@ -41,7 +41,12 @@ class ThreadPerRunExecutor(BaseExecutor):
 
 
 if __name__ == "__main__":
-    scheduler = BackgroundScheduler(executors={"default": ThreadPerRunExecutor()})
-    scheduler.add_job(print, args=["Hello from a thread of my own"])
-    scheduler.start()
-    scheduler.shutdown()
+    greeted = Event()
+
+    def greet() -> None:
+        print("Hello from a thread of my own")
+        greeted.set()
+
+    with BackgroundScheduler(executors={"default": ThreadPerRunExecutor()}) as scheduler:
+        scheduler.add_job(greet)
+        greeted.wait()
