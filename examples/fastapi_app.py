@@ -43,7 +43,7 @@ async def show() -> dict[str, int]:
 
 @app.post("/remind")
 async def remind(text: str, seconds: float) -> dict[str, str]:
-    run_date = datetime.now() + timedelta(seconds=seconds)
+    run_date = datetime.now(scheduler.timezone) + timedelta(seconds=seconds)
     return {"job": scheduler.add_job(print, "date", ["Reminder:", text], run_date=run_date).id}
 
 

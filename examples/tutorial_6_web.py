@@ -58,7 +58,8 @@ def add_job() -> ResponseReturnValue:
 
 @app.post("/jobs/<job_id>/run")
 def run_job_now(job_id: str) -> ResponseReturnValue:
-    return jsonify(as_dict(scheduler.modify_job(job_id, next_run_time=datetime.now())))
+    now = datetime.now(scheduler.timezone)
+    return jsonify(as_dict(scheduler.modify_job(job_id, next_run_time=now)))
 
 
 @app.delete("/jobs/<job_id>")

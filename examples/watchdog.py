@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from threading import Lock
 
 from apscheduler.events import (
@@ -31,8 +30,8 @@ class Watchdog:
     def __init__(self, scheduler: BaseScheduler, limit: float) -> None:
         self.limit = limit
         self._lock = Lock()  # events come from many threads
-        # When each run of a job began, by the time that it was scheduled for
-        self._running: defaultdict[str, dict[float, float]] = defaultdict(dict)
+        # When each run was submitted, by the id of its job and the time that it was scheduled for
+        self._running: dict[tuple[str, float], float] = {}
         scheduler.add_listener(self._on_start, EVENT_JOB_SUBMITTED)
         scheduler.add_listener(
             self._on_end, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED
@@ -41,23 +40,22 @@ class Watchdog:
     def _on_start(self, event: JobSubmissionEvent) -> None:
         with self._lock:
             for run_time in event.scheduled_run_times:
-                self._running[event.job_id][run_time.timestamp()] = time.monotonic()
+                self._running[event.job_id, run_time.timestamp()] = time.monotonic()
 
     def _on_end(self, event: JobExecutionEvent) -> None:
         with self._lock:
-            self._running[event.job_id].pop(event.scheduled_run_time.timestamp(), None)
+            self._running.pop((event.job_id, event.scheduled_run_time.timestamp()), None)
 
     def overdue(self) -> dict[str, float]:
         """Return the ids of jobs with a run beyond the limit, and for how many seconds it runs."""
-        now = time.monotonic()
+        overdue: dict[str, float] = {}
         with self._lock:
-            ages = {
-                job_id: now - min(starts.values())
-                for job_id, starts in self._running.items()
-                if starts
-            }
+            now = time.monotonic()
+            for (job_id, _), started in self._running.items():
+                if now - started > self.limit:
+                    overdue[job_id] = max(now - started, overdue.get(job_id, 0))
 
-        return {job_id: age for job_id, age in ages.items() if age > self.limit}
+        return overdue
 
     def report(self) -> None:
         for job_id, age in self.overdue().items():
