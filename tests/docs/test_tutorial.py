@@ -46,7 +46,10 @@ def run(name: str, cwd: Path, *args: str) -> list[str]:
 def printed_by(process: subprocess.Popen[str]) -> list[str]:
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
-    return output.splitlines()
+    # Jobs run in threads, and print() writes the end of the line after the line: two that print at
+    # once may share a line, and leave an empty one behind.
+    output = re.sub(r"(?<=.)(?=Reminder: )", "\n", output)
+    return [line for line in output.splitlines() if line]
 
 
 @pytest.fixture(scope="module")
