@@ -87,7 +87,8 @@ def serving(example: str, folder: Path, *arguments: str) -> Iterator[Server]:
             os.killpg(server.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        server.process.communicate()
+        with server.process:  # closes its output, and waits for its end
+            pass
 
 
 def has_run_twice(page: Any) -> bool:
@@ -102,6 +103,7 @@ def has_run_on_the_loop_and_in_a_thread(page: Any) -> bool:
     ("example", "number", "has_run"),
     [
         ("wsgi_app.py", signal.SIGINT, has_run_twice),
+        ("wsgi_app.py", signal.SIGTERM, has_run_twice),
         ("aiohttp_app.py", signal.SIGTERM, has_run_twice),
         ("tornado_web.py", signal.SIGTERM, has_run_on_the_loop_and_in_a_thread),
         ("twisted_web.py", signal.SIGTERM, has_run_on_the_loop_and_in_a_thread),
