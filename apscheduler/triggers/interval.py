@@ -66,7 +66,7 @@ class IntervalTrigger(BaseTrigger):
 
     def _one_interval_after(self, now: datetime) -> datetime:
         try:
-            return datetime_utc_add(now, self.interval)
+            return (now.astimezone(UTC) + self.interval).astimezone(self.timezone)
         except OverflowError as exc:
             raise ValueError(
                 f"One interval of {self.interval} from now is beyond the year 9999 -- "
@@ -134,13 +134,15 @@ class IntervalTrigger(BaseTrigger):
 
     def _at(self, steps: int) -> datetime | None:
         """Return one instant of the grid, or None if it lies beyond the end (or the calendar)."""
+        start = self.start_date
+        if not steps and start.tzinfo is self.timezone:
+            has_ended = self.end_date is not None and is_later(start, self.end_date)
+            return None if has_ended else start
+
         try:
-            fire_time = self._later(self.start_date, steps * self.interval)
+            return self._later(start, steps * self.interval)
         except OverflowError:
             return None
-
-        is_start = not steps and self.start_date.tzinfo is self.timezone
-        return self.start_date if is_start and fire_time is not None else fire_time
 
     def _later(self, instant: datetime, by: timedelta) -> datetime | None:
         """Return an instant so much later, or None if it lies beyond the end (or the calendar)."""
@@ -185,11 +187,12 @@ class IntervalTrigger(BaseTrigger):
         self.timezone = astimezone(state["timezone"])
         self.interval = state["interval"]
         self.jitter = state.get("jitter")
-        self.end_date = convert_to_datetime(state["end_date"], self.timezone, "end_date")
-        start = convert_to_datetime(state["start_date"], self.timezone, "start_date")
-        assert start is not None, "every version stored a start date"
-        self.start_date = start
         self._given = state.get("start_given")
+        start, end = state["start_date"], state["end_date"]
+        if "start_given" not in state:  # 3.x wrote it, with dates as they were given
+            start = convert_to_datetime(start, self.timezone, "start_date")
+            end = convert_to_datetime(end, self.timezone, "end_date")
+        self.start_date, self.end_date = start, end
 
     def __str__(self) -> str:
         return f"interval[{self.interval}]"
