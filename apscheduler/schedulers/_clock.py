@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._interrupts import is_interrupt
+
 if TYPE_CHECKING:
     from ..job import Job
     from ..jobstores.base import BaseJobStore
@@ -103,7 +105,9 @@ def _decide(
             continue
         try:
             new = job.trigger.get_fire_time_after_set_back(old, before, now)
-        except Exception:
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
             logger.exception('The trigger of job "%s" failed -- its run time stays', job)
         else:
             if new.timestamp() != old.timestamp():

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ._clock import SetBacks
+from ._interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from ..executors.base import BaseExecutor
@@ -47,7 +48,7 @@ class Advance:
         run_times: datetime | list[datetime],
         old: datetime,
         new: datetime | None,
-        error: Exception | None = None,
+        error: BaseException | None = None,
     ) -> None:
         self.alias = alias
         self.job = job
@@ -182,7 +183,9 @@ class DispatchPass:
 
             # What is still due would hide what comes after it.
             return earliest((look_again_at, store.get_next_run_time_after(self._now)))
-        except Exception:
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
             self._logger.exception(
                 'Job store "%s" failed -- trying again at %s', alias, self._retry_at
             )
@@ -271,7 +274,9 @@ class DispatchPass:
                 return self._coalesced(alias, job, due)
 
             return self._one_by_one(alias, job, due)
-        except Exception as exc:
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
             self._logger.exception(
                 'The trigger of job "%s" failed -- the job is paused after this run', job
             )
@@ -310,19 +315,17 @@ class DispatchPass:
 
         try:
             missing = set(write())
-        except Exception:
+        except BaseException as exc:
+            for advance in advances:
+                advance.job.next_run_time = advance.old
+                self._backlog.unclear[advance.key] = advance
+            if is_interrupt(exc):  # shutdown() looks at what the store holds
+                raise
             self._logger.exception(
                 'Job store "%s" failed to move due jobs on -- looking at what it holds',
                 advances[0].alias,
             )
-            for advance in advances:
-                advance.job.next_run_time = advance.old
             self._settle(store, advances)
-        except BaseException:  # Ctrl+C: shutdown() looks at what the store holds
-            for advance in advances:
-                advance.job.next_run_time = advance.old
-                self._backlog.unclear[advance.key] = advance
-            raise
         else:
             # Somebody else removed the missing ones: they are not to run.
             started = [a for a in advances if a.job.id not in missing] if missing else advances
@@ -333,32 +336,32 @@ class DispatchPass:
         if not self._backlog.unclear:
             return
 
-        unclear = [advance for key, advance in self._backlog.unclear.items() if key[0] == alias]
-        for advance in unclear:
-            del self._backlog.unclear[advance.key]
-
-        self._settle(store, unclear)
+        unclear = self._backlog.unclear
+        self._settle(store, [advance for key, advance in unclear.items() if key[0] == alias])
 
     def _settle(self, store: BaseJobStore, advances: Iterable[Advance]) -> None:
         """Start the runs whose advance the store holds, and write again those it does not."""
         failures = 0
         for advance in advances:
-            if failures < FAILURES_IN_A_ROW:
-                try:
-                    if self._has_landed(store, advance):
-                        self._backlog.ready.append(advance)
-                    failures = 0
-                    continue
-                except Exception:
-                    failures += 1
-                    self._logger.exception(
-                        'Job store "%s" failed again for job "%s" -- trying again at %s',
-                        advance.alias,
-                        advance.job,
-                        self._retry_at,
-                    )
-
-            self._backlog.unclear[advance.key] = advance
+            try:
+                has_landed = self._has_landed(store, advance)
+            except BaseException as exc:
+                if is_interrupt(exc):
+                    raise
+                self._logger.exception(
+                    'Job store "%s" failed again for job "%s" -- trying again at %s',
+                    advance.alias,
+                    advance.job,
+                    self._retry_at,
+                )
+                failures += 1
+                if failures == FAILURES_IN_A_ROW:
+                    break
+            else:
+                failures = 0
+                del self._backlog.unclear[advance.key]
+                if has_landed:
+                    self._backlog.ready.append(advance)
 
         self._waiting |= self._backlog.waiting()
 

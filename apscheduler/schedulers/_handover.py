@@ -20,6 +20,7 @@ from ..events import (
 )
 from ..executors.base import MaxInstancesReachedError
 from ._dispatch import Advance, Backlog
+from ._interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from .base import BaseScheduler
@@ -133,7 +134,9 @@ class Handover:
                 job.max_instances,
             )
             return EVENT_JOB_MAX_INSTANCES
-        except Exception:
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
             advance.retry_at = scheduler._now().astimezone(timezone.utc) + timedelta(
                 seconds=scheduler.jobstore_retry_interval
             )

@@ -55,6 +55,7 @@ from ._config import (
 )
 from ._dispatch import Backlog, DispatchPass, earliest
 from ._handover import Handover
+from ._interrupts import is_interrupt
 from ._plugins import build, check_arguments_of_no_trigger, class_from_options, load_class
 
 if TYPE_CHECKING:
@@ -386,10 +387,11 @@ class BaseScheduler(metaclass=ABCMeta):
         for alias, executor in list(self._executors.items()):
             try:
                 executor.shutdown(wait if deadline is None else max(deadline - monotonic(), 0.0))
-            except Exception:
-                self._logger.exception('Executor "%s" failed to shut down', alias)
-            except BaseException as exc:  # Ctrl+C: the others are not waited for, but stopped
-                interrupt, wait, deadline = exc, False, None
+            except BaseException as exc:
+                if is_interrupt(exc):  # the others are not waited for, but stopped
+                    interrupt, wait, deadline = exc, False, None
+                else:
+                    self._logger.exception('Executor "%s" failed to shut down', alias)
 
         if interrupt is not None:
             raise interrupt
@@ -402,7 +404,9 @@ class BaseScheduler(metaclass=ABCMeta):
             try:
                 with self._jobstores_lock:
                     store.shutdown()
-            except Exception:
+            except BaseException as exc:
+                if is_interrupt(exc):
+                    raise
                 self._logger.exception('Job store "%s" failed to shut down', alias)
 
     def pause(self) -> None:
@@ -621,9 +625,9 @@ class BaseScheduler(metaclass=ABCMeta):
             if event.code & mask:
                 try:
                     callback(event)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException:
+                except BaseException as exc:
+                    if is_interrupt(exc):
+                        raise
                     self._logger.exception("Error notifying listener %r of %r", callback, event)
 
     # --- jobs ----------------------------------------------------------------------------------
@@ -1117,7 +1121,9 @@ class BaseScheduler(metaclass=ABCMeta):
         """Start due jobs as _process_jobs() does; an error does not end the loop."""
         try:
             return self._process_jobs()
-        except Exception:
+        except BaseException as exc:
+            if is_interrupt(exc):
+                raise
             self._logger.exception(
                 "Looking for due jobs failed -- trying again in %s seconds",
                 self.jobstore_retry_interval,
