@@ -16,11 +16,24 @@ PAGES = sorted(
 PAGES = [page for page in PAGES if not {"_build", "newsfragments"} & set(page.parts)]
 
 _DIRECTIVE = re.compile(
-    r"^(?P<indent>[ *-]*)\.\. (?P<name>code-block|code|testsetup|literalinclude|image|figure)::"
-    r"[ ]*(?P<argument>.*)$"
+    r"^(?P<indent>[ *-]*)\.\. (?:\|[^|]+\| )?(?P<name>[\w:+.-]+?)::(?: +(?P<argument>.*))?$"
 )
-_LITERAL = re.compile(r"^(?P<indent>[ ]*)(?!\.\. )\S.*::$")
+_LITERAL = re.compile(r"^(?P<indent>[ ]*)(?!\.\. ).*::\s*$")
+_SESSION = re.compile(r"^(?P<indent>[ *-]*)>>>( |$)")
 _OPTION = re.compile(r"^\s*:(?P<name>[\w-]+):\s*(?P<value>.*)$")
+
+# Other names of one directive
+_CODE = {"code-block", "code", "sourcecode"}
+# These hold no code, or what they hold is looked at in its turn.
+_NO_CODE = {
+    "contents",
+    "csv-table",
+    "list-table",
+    "note",
+    "py:data",
+    "toctree",
+    *("autoclass", "autodata", "autoexception", "autofunction", "automodule"),
+}
 
 
 @dataclass
@@ -50,25 +63,45 @@ def name_of(page: Path) -> str:
 
 def blocks_of(page: Path) -> Iterator[Block]:
     """Iterate over the code blocks, included files and pictures of a page, in order."""
-    lines = page.read_text(encoding="utf-8").splitlines()
+    yield from blocks_in(page.read_text(encoding="utf-8"), page)
+
+
+def blocks_in(text: str, page: Path) -> Iterator[Block]:
+    """
+    Iterate over the blocks of a text in the same way.
+
+    Whatever might show code is a block: that of a directive that is not known has its name for its
+    kind, that of a paragraph which ends with two colons is ``literal``, and a session that stands
+    there without a directive is ``pycon``.
+    """
+    lines = text.splitlines()
     position = 0
     while position < len(lines):
-        directive = _DIRECTIVE.match(lines[position])
-        literal = _LITERAL.match(lines[position])
+        line = lines[position]
+        start = position
         position += 1
-        if directive is not None:
-            options = {}
+        options: dict[str, str] = {}
+        if (found := _DIRECTIVE.match(line)) is not None:
+            kind, argument = found["name"], found["argument"] or ""
+            if kind in _NO_CODE:
+                continue
             while position < len(lines) and (option := _OPTION.match(lines[position])):
                 options[option["name"]] = option["value"]
                 position += 1
-            start, position = position, _end_of(lines, position, len(directive["indent"]))
-            kind, argument = directive["name"], directive["argument"]
-            if kind in ("code-block", "code"):
+            if kind in _CODE:
                 kind, argument = argument or "literal", ""
-            yield _block(page, kind, argument, lines, start, position, options)
-        elif literal is not None:
-            start, position = position, _end_of(lines, position, len(literal["indent"]))
-            yield _block(page, "literal", "", lines, start, position, {})
+            start, position = position, _end_of(lines, position, len(found["indent"]))
+        elif (found := _SESSION.match(line)) is not None:
+            kind, argument = "pycon", ""
+            while position < len(lines) and lines[position].strip():
+                position += 1
+        elif (found := _LITERAL.match(line)) is not None:
+            kind, argument = "literal", ""
+            start, position = position, _end_of(lines, position, len(found["indent"]))
+        else:
+            continue
+
+        yield _block(page, kind, argument, lines, start, position, options)
 
 
 def _end_of(lines: list[str], start: int, indent: int) -> int:

@@ -6,6 +6,7 @@ import configparser
 import doctest
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+import apscheduler
 from apscheduler.schedulers.base import BaseScheduler
 
 from .pages import DOCS, PAGES, ROOT, Block, blocks_of, name_of
@@ -101,14 +103,9 @@ def run_session(block: Block, module: ModuleType) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_blocks_are_of_a_kind_that_a_test_knows(page: Path) -> None:
     for block in BLOCKS[page]:
-        assert block.kind in RUN | CHECKED | SHOWN | allowed_literals(block), (
+        assert block.kind in RUN | CHECKED | SHOWN, (
             f"{block}: say what kind of block it is (.. code-block:: python), so that it is tested"
         )
-
-
-def allowed_literals(block: Block) -> set[str]:
-    """Pages for people who work on the library itself show no code of users."""
-    return {"literal"} if block.page.name == "CONTRIBUTING.rst" else set()
 
 
 def test_what_is_shown_is_there() -> None:
@@ -126,13 +123,50 @@ def test_what_is_shown_is_there() -> None:
 def test_shell_commands_can_be_read_and_install_extras_that_exist(block: Block) -> None:
     subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
 
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = set(config["options.extras_require"])
+    extras = known_extras()
     for group in re.findall(r"(?:apscheduler|\.)\[([\w,]+)\]", block.text):
         assert set(group.split(",")) <= extras, f"{block}: there is no such extra"
     for script in re.findall(r"python3? (examples/\S+\.py)", block.text):
         assert (ROOT / script).is_file(), f"{block}: there is no {script}"
+
+
+def known_extras() -> set[str]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    return set(config["options.extras_require"])
+
+
+# The package index has another library of this name, but not with this version.
+OURS = re.compile(rf"apscheduler(\[[\w,]+\])?=={re.escape(apscheduler.version)}")
+
+
+@pytest.mark.parametrize("block", blocks_of_kinds({"sh", "dockerfile"}), ids=str)
+def test_no_command_installs_the_other_library_of_this_name(block: Block) -> None:
+    for command in block.text.replace("\\\n", " ").splitlines():
+        if "pip install" in command:
+            arguments = shlex.split(command)
+            named = [argument for argument in arguments if argument.startswith("apscheduler")]
+            assert all(map(OURS.fullmatch, named)), f"{block}: {named}"
+
+
+def test_no_page_names_the_library_with_an_extra_but_without_its_version() -> None:
+    for page in PAGES:
+        for named in re.findall(r"\bapscheduler\[[^`'\"\s]*", page.read_text(encoding="utf-8")):
+            assert OURS.fullmatch(named), f"{name_of(page)}: {named}"
+
+
+def test_every_extra_is_on_the_page_about_installing() -> None:
+    page = (DOCS / "install.rst").read_text(encoding="utf-8")
+    assert set(re.findall(r"^   \* - ``(\w+)``$", page, re.MULTILINE)) == known_extras()
+
+
+@pytest.mark.parametrize("block", blocks_of_kinds({"dockerfile"}), ids=str)
+def test_a_dockerfile_starts_a_program_that_gets_signals(block: Block) -> None:
+    instructions = re.findall(r"^([A-Z]+) (.*)$", block.text, re.MULTILINE)
+    assert instructions[0][0] == "FROM"
+    name, command = instructions[-1]
+    assert name == "CMD"
+    assert json.loads(command)[0] == "python"  # a list: no shell between it and the platform
 
 
 @pytest.mark.parametrize("block", blocks_of_kinds({"ini", "json"}), ids=str)
