@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,48 @@ FILES = sorted(path.name for path in EXAMPLES.glob("*.py"))
 FOLDERS = sorted({path.parent.name for path in EXAMPLES.glob("*/*.py")})
 
 
+# Name, needs and purpose of each example
+LISTED = re.findall(
+    r"^   \* - ``([\w/.]+)``\n     -(.*)\n     - (\S.*)$",
+    (EXAMPLES / "README.rst").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
 def test_every_example_is_listed_with_one_line() -> None:
-    text = (EXAMPLES / "README.rst").read_text(encoding="utf-8")
-    listed = re.findall(r"^   \* - ``([\w/.]+)``\n     - (\S.*)$", text, re.MULTILINE)
-    assert {name for name, _ in listed} == {*FILES, *(f"{name}/" for name in FOLDERS)}
+    assert {name for name, _, _ in LISTED} == {*FILES, *(f"{name}/" for name in FOLDERS)}
+    assert len(LISTED) == len(FILES) + len(FOLDERS)
+
+
+@pytest.mark.parametrize(("name", "needs"), [row[:2] for row in LISTED], ids=lambda text: text)
+def test_the_list_says_what_an_example_needs(name: str, needs: str) -> None:
+    files = [EXAMPLES / name] if name.endswith(".py") else list((EXAMPLES / name).rglob("*.py"))
+    wanted = set().union(*map(needs_of, files)) | STARTED_BY.get(name, set())
+    assert set(re.findall(r"``(\w+)``", needs)) == wanted
+    assert set(re.findall(r"extra ``(\w+)``", needs)) == wanted & EXTRAS
+
+
+STARTED_BY = {"gunicorn_app.py": {"gunicorn"}, "tutorial_7_test_schedule.py": {"pytest"}}
+EXTRAS = {"sqlalchemy", "tornado", "twisted", "gevent", "qt"}
+
+
+def needs_of(file: Path) -> set[str]:
+    """Return the packages and extras that a file needs, by what it imports and configures."""
+    text = file.read_text(encoding="utf-8")
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            imported.add(node.module)
+
+    ours = {name.rpartition(".")[2] for name in imported if name.startswith("apscheduler.")}
+    others = {name.partition(".")[0].lower() for name in imported} - {"apscheduler", "pyside6"}
+    others -= sys.stdlib_module_names | {path.stem for path in EXAMPLES.rglob("*")}
+    if '"type": "sqlalchemy"' in text or '.type": "sqlalchemy' in text:
+        others.add("sqlalchemy")
+
+    return others | (ours & EXTRAS)
 
 
 def test_every_example_is_run_by_a_test() -> None:
