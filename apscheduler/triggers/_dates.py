@@ -7,11 +7,12 @@ over months that do not have the day, then the days.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from .._time import UTC
 
 MICROSECOND = timedelta(microseconds=1)
+LAST_MOMENT = time(23, 59, 59, 999999)
 
 
 def instant_of(time: datetime) -> datetime:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
-from typing import Any, cast
+from datetime import date, datetime, timedelta, tzinfo
+from types import MemberDescriptorType
+from typing import Any, TypeVar, cast
 
 from .._time import UTC, is_later
+from ._dates import LAST_MOMENT, instant_of
+
+MAX_STEPS = 10_000  # from the first time of all on, such as a year of hours
+
+Trigger = TypeVar("Trigger", bound="BaseTrigger")
 
 
 class BaseTrigger(ABC):
@@ -45,12 +51,23 @@ class BaseTrigger(ABC):
         """Return the first time to run later than ``after``, on the trigger's own grid.
 
         The scheduler asks this instead of :meth:`get_next_fire_time` when a job is added, resumed
-        or rescheduled; combining triggers ask it of their parts.
+        or rescheduled; combining triggers ask it of their parts, and ``after`` may be the time of
+        another part. The default finds the grid by the first time of all.
 
         :param after: None for the first time of a schedule that begins at ``now``
         :param now: the current time
         """
-        return self.get_next_fire_time(after, after or now)
+        if after is None:
+            return self._first_of_all(now)
+
+        first = self.get_next_fire_time(None, after)
+        if first is not None and not is_later(first, after):
+            return self._step_past(first, after)
+        if first is not None and self._has(first):
+            return first
+
+        # Its first time depends on when it is asked, so that there is no grid but from here on.
+        return self._following(after)
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last time to run that is not later than ``now``.
@@ -120,18 +137,95 @@ class BaseTrigger(ABC):
         from random import uniform  # slow to import, and most programs have no jitter
 
         tz = next_fire_time.tzinfo
-        delay = timedelta(seconds=uniform(0, jitter))
-        return (next_fire_time.astimezone(UTC) + delay).astimezone(tz)
+        try:
+            delay = timedelta(seconds=uniform(0, jitter))
+            return (next_fire_time.astimezone(UTC) + delay).astimezone(tz)
+        except OverflowError:  # the calendar ends before that
+            return next_fire_time
 
     def _jittered(
         self, fire_time: datetime, jitter: float, end: datetime | None, now: datetime
     ) -> datetime | None:
         """Return the time with its jitter applied, not moved past the end."""
         moved = self._apply_jitter(fire_time, jitter, now)
-        if moved is None or end is None or not is_later(moved, end):
+        if moved is None or end is None or instant_of(moved) <= instant_of(end):
             return moved
 
         return end.astimezone(fire_time.tzinfo)
+
+    def _without_jitter(self: Trigger) -> Trigger:
+        """Return a trigger with the times of this one before jitter moves them."""
+        if not jitter_of(self):
+            return self
+
+        try:
+            return twin(self, jitter=0)
+        except AttributeError:  # a custom trigger that lets nobody set it
+            return self
+
+    def _moved(
+        self, fire_time: datetime, after: datetime | None, now: datetime, before: datetime | None
+    ) -> datetime:
+        """Return a time moved by the trigger's jitter, but not as far as to ``before``.
+
+        :param fire_time: what the trigger without its jitter answered to ``after`` and ``now``
+        """
+        return self._moved_within(
+            fire_time, jitter_of(self), self._schedule_end(), before=before, now=now
+        )
+
+    def _moved_within(
+        self,
+        fire_time: datetime,
+        jitter: float,
+        end: datetime | None,
+        *,
+        before: datetime | None,
+        now: datetime,
+    ) -> datetime:
+        if not jitter:
+            return fire_time
+
+        first = instant_of(fire_time)
+        limit = None if before is None else instant_of(before)
+        if limit is not None:
+            jitter = min(jitter, (limit - first).total_seconds())
+        moved = self._jittered(fire_time, jitter, end, now)
+        if moved is None or instant_of(moved) < first:
+            return fire_time
+
+        return moved if limit is None or instant_of(moved) < limit else fire_time
+
+    def _schedule_end(self) -> datetime | None:
+        """Return the instant after which it must not run; None if it is not known to end."""
+        end, tz = getattr(self, "end_date", None), getattr(self, "timezone", None)
+        if isinstance(end, date) and not isinstance(end, datetime) and isinstance(tz, tzinfo):
+            end = datetime.combine(end, LAST_MOMENT, tz)
+
+        return end if isinstance(end, datetime) and end.tzinfo is not None else None
+
+    def _counts_real_time(self) -> bool:
+        """Tell whether all its times follow when the clock is set back, so that none waits."""
+        default = BaseTrigger.get_fire_time_after_set_back
+        return type(self).get_fire_time_after_set_back is not default
+
+    def _first_of_all(self, now: datetime) -> datetime | None:
+        return self.get_next_fire_time(None, now)
+
+    def _has(self, fire_time: datetime) -> bool:
+        """Tell whether a first time is on the trigger's own grid, whenever it is asked."""
+        again = self.get_next_fire_time(None, fire_time)
+        return again is not None and instant_of(again) == instant_of(fire_time)
+
+    def _step_past(self, first: datetime, limit: datetime) -> datetime | None:
+        """Return the first time later than a limit; the first one of all is not."""
+        fire_time: datetime | None = first
+        for _ in range(MAX_STEPS):
+            if fire_time is None or is_later(fire_time, limit):
+                return fire_time
+            fire_time = self._following(fire_time)
+
+        return self._following(limit)
 
     def _following(self, fire_time: datetime) -> datetime | None:
         """Return the next time to run after one; None also if the trigger does not move on."""
@@ -144,6 +238,28 @@ class BaseTrigger(ABC):
 def _position(classes: tuple[type, ...], name: str) -> int:
     """Return the position of the class that a method comes from."""
     return next(i for i, cls in enumerate(classes) if name in vars(cls))
+
+
+def jitter_of(trigger: BaseTrigger) -> float:
+    """Return by how many seconds a trigger's times may come later, 0 if it has no such option."""
+    jitter = getattr(trigger, "jitter", None)
+    return jitter if isinstance(jitter, (int, float)) else 0
+
+
+def twin(trigger: Trigger, /, **changes: Any) -> Trigger:
+    """Return a shallow copy of a trigger with some attributes changed."""
+    # Not by its stored state: subclasses may have attributes that the state leaves out.
+    copy = object.__new__(type(trigger))
+    for cls in type(trigger).__mro__:
+        for name, slot in vars(cls).items():
+            if isinstance(slot, MemberDescriptorType) and hasattr(trigger, name):
+                slot.__set__(copy, slot.__get__(trigger))
+    if hasattr(trigger, "__dict__"):
+        vars(copy).update(vars(trigger))
+    for name, value in changes.items():
+        setattr(copy, name, value)
+
+    return copy
 
 
 def check_jitter(jitter: Any) -> float | None:

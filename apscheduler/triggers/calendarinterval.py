@@ -18,7 +18,6 @@ from ._dates import dates_from, dates_until, instant_of, just_before
 from .base import BaseTrigger, check_jitter, check_version, same_start
 
 DAY = timedelta(days=1)
-LAST_MOMENT = time(23, 59, 59, 999999)
 
 
 class CalendarIntervalTrigger(BaseTrigger):
@@ -140,9 +139,22 @@ class CalendarIntervalTrigger(BaseTrigger):
         if not self.jitter:
             return fire_time
 
-        last_day = self.end_date
-        end = datetime.combine(last_day, LAST_MOMENT, self.timezone) if last_day else None
-        return self._jittered(fire_time, self.jitter, end, now)
+        return self._jittered(fire_time, self.jitter, self._schedule_end(), now)
+
+    # The next two are asked only of a subclass that overrides get_next_fire_time() alone.
+
+    def _first_of_all(self, now: datetime) -> datetime | None:
+        first = self.get_next_fire_time(None, now)
+        if first is None or not is_later(now, first):
+            return first
+
+        return self._step_past(first, just_before(now))
+
+    def _step_past(self, first: datetime, limit: datetime) -> datetime | None:
+        # From two dates before the limit: an override may move the time of the last one past it.
+        last = CalendarIntervalTrigger.get_last_fire_time(self, first, limit)
+        start = CalendarIntervalTrigger.get_last_fire_time(self, first, just_before(last))
+        return super()._step_past(start, limit)
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last time on the grid that is not later than ``now``."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from operator import is_
+from typing import Any, TypeVar
 
 from .._refs import obj_to_ref, ref_to_obj
-from .._time import UTC, is_later
-from .base import BaseTrigger, check_jitter, check_version
-from .calendarinterval import LAST_MOMENT
+from .._time import UTC, datetime_utc_add, is_later
+from ._dates import just_before
+from .base import BaseTrigger, check_jitter, check_version, jitter_of, twin
 
 MICROSECOND = timedelta(microseconds=1)
 LONGEST_THRESHOLD = 86_400  # seconds: a day, beyond which nothing is "at the same time"
 
-# A combined time, and the time beyond which jitter must not move it, if there is one.
-Found = tuple[datetime, "datetime | None"]
+Combination = TypeVar("Combination", bound="BaseCombiningTrigger")
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +55,25 @@ class BaseCombiningTrigger(BaseTrigger):
         self, previous_fire_time: datetime | None, now: datetime
     ) -> datetime | None:
         """Return the first combined time after the previous one, else from ``now`` on."""
-        found = self._first_after(previous_fire_time, now) if self.triggers else None
-        if found is None:
-            return None
+        return self._first_after(previous_fire_time, now) if self.triggers else None
 
-        fire_time, end = found
-        return self._jittered(fire_time, self.jitter, end, now) if self.jitter else fire_time
+    def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
+        """Return the first combined time later than ``after``, or else from ``now`` on."""
+        return self.get_next_fire_time(after, after or now)
 
     @abstractmethod
-    def _first_after(self, after: datetime | None, now: datetime) -> Found | None:
-        """Return the first combined time after one, without jitter, and the end of its parts."""
+    def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
+        """Return the first combined time after one, moved by jitter."""
+
+    def _without_jitter(self: Combination) -> Combination:
+        parts = [part._without_jitter() for part in self.triggers]
+        if not self.jitter and all(map(is_, parts, self.triggers)):
+            return self
+
+        return twin(self, jitter=None, triggers=parts)
+
+    def _counts_real_time(self) -> bool:
+        return all(part._counts_real_time() for part in self.triggers)
 
     def start_from(self, now: datetime) -> None:
         """Let each part count from ``now`` if it was built without a start of its own."""
@@ -126,9 +135,15 @@ class AndTrigger(BaseCombiningTrigger):
         self.threshold = _checked_threshold(threshold)
         self.max_iterations = _checked_rounds(max_iterations)
 
-    def _first_after(self, after: datetime | None, now: datetime) -> Found | None:
+    def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
         match = self._first_match(after, now) if after is None else self._new_match(after, now)
-        return None if match is None else (match, _earliest(map(_end_of, self.triggers)))
+        if match is None or not self.jitter:
+            return match
+
+        return self._jittered(match, self.jitter, self._schedule_end(), now)
+
+    def _schedule_end(self) -> datetime | None:
+        return _earliest(part._schedule_end() for part in self.triggers)
 
     def _new_match(self, after: datetime, now: datetime) -> datetime | None:
         """Return the first match after one, but none of times that an earlier match has used."""
@@ -225,7 +240,23 @@ class AndTrigger(BaseCombiningTrigger):
         return max(timedelta(seconds=self.threshold) - MICROSECOND, timedelta())
 
     def _last_times(self, previous_fire_time: datetime, limit: datetime) -> list[datetime]:
-        return [part.get_last_fire_time(previous_fire_time, limit) for part in self.triggers]
+        return [_last_of(part, previous_fire_time, limit) for part in self.triggers]
+
+    def get_fire_time_after_set_back(
+        self, next_fire_time: datetime, before: datetime, now: datetime
+    ) -> datetime:
+        """Return the first common time from ``now`` on if all parts count real time."""
+        if not self._counts_real_time():
+            return next_fire_time
+
+        waited_for = self._without_jitter().get_first_fire_time(before, before)
+        latest = waited_for and datetime_utc_add(waited_for, timedelta(seconds=jitter_of(self)))
+        first = self.get_first_fire_time(just_before(now), now)
+        # A time further away was set by hand, and is waited for.
+        if first is None or latest is None or is_later(next_fire_time, latest):
+            return next_fire_time
+
+        return min(first, next_fire_time, key=_instant)
 
     def _warn_of_no_match(self) -> None:
         logger.warning(
@@ -263,23 +294,83 @@ class OrTrigger(BaseCombiningTrigger):
 
     __slots__ = ()
 
-    def _first_after(self, after: datetime | None, now: datetime) -> Found | None:
-        times = [trigger.get_first_fire_time(after, now) for trigger in self.triggers]
-        first = min((time for time in times if time is not None), key=_instant, default=None)
-        if first is None:
-            return None
+    def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
+        unmoved = self._without_jitter()
+        first = unmoved._first_of_parts(after, now)
+        if first is None or unmoved is self:
+            return first
 
-        running = [
-            trigger
-            for trigger, time in zip(self.triggers, times, strict=True)
-            if time is not None and not is_later(time, first)
-        ]
-        return first, _latest(map(_end_of, running))
+        # Jitter ends where the next time begins. So the time that was handed out tells which of
+        # the parts' times have had their run: those up to it, and no other.
+        following = unmoved._first_of_parts(first, now)
+        return self._moved(first, after, now, following)
+
+    def _first_of_parts(self, after: datetime | None, now: datetime) -> datetime | None:
+        times = (part.get_first_fire_time(after, now) for part in self.triggers)
+        return min((time for time in times if time is not None), key=_instant, default=None)
+
+    def _moved(
+        self, fire_time: datetime, after: datetime | None, now: datetime, before: datetime | None
+    ) -> datetime:
+        running = [part for part in self.triggers if _runs_at(fire_time, part, after, now)]
+        times = (part._moved(fire_time, after, now, before) for part in running)
+        moved = min(times, key=_instant, default=fire_time)
+        end = _latest(part._schedule_end() for part in running)
+
+        return self._moved_within(moved, jitter_of(self), end, before=before, now=now)
+
+    def _schedule_end(self) -> datetime | None:
+        return _latest(part._schedule_end() for part in self.triggers)
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last time of any part that is not later than ``now``."""
-        times = (part.get_last_fire_time(previous_fire_time, now) for part in self.triggers)
+        times = (_last_of(part, previous_fire_time, now) for part in self.triggers)
         return max(times, key=_instant, default=previous_fire_time)
+
+    def get_fire_time_after_set_back(
+        self, next_fire_time: datetime, before: datetime, now: datetime
+    ) -> datetime:
+        """Return when the parts that count real time run first, but no earlier than is safe.
+
+        What follows a time is later than it in all parts. So a time is safe if those parts that
+        wait for the clock to come to their times again have none from there up to ``before``.
+        """
+        moved = self._times_after_set_back(next_fire_time, before, now)
+        if not moved:
+            return next_fire_time
+
+        start = just_before(min(_instant(time) for _, time in moved))
+        waiting = (part for part in self.triggers if not part._counts_real_time())
+        passed = max(
+            (_last_of(part, start, before) for part in waiting), key=_instant, default=start
+        )
+        safe = [
+            time if is_later(time, passed) else part.get_first_fire_time(passed, now)
+            for part, time in moved
+        ]
+        return min((time for time in (next_fire_time, *safe) if time is not None), key=_instant)
+
+    def _times_after_set_back(
+        self, next_fire_time: datetime, before: datetime, now: datetime
+    ) -> list[tuple[BaseTrigger, datetime]]:
+        """Return the parts that count real time with their times; none if that is not sure."""
+        parts = self._without_jitter().triggers
+        limit = just_before(next_fire_time)
+        waited_for = [(part, part.get_first_fire_time(limit, now)) for part in parts]
+        moving = [
+            (part, time)
+            for part, time in waited_for
+            if time is not None and part._counts_real_time()
+        ]
+        if all(time is None or is_later(time, next_fire_time) for _, time in waited_for):
+            # It was moved, by jitter or by hand, and nothing tells whose run it is.
+            if not self._counts_real_time():
+                return []
+            moving += [(part, next_fire_time) for part in parts]
+
+        return [
+            (part, part.get_fire_time_after_set_back(time, before, now)) for part, time in moving
+        ]
 
     def __str__(self) -> str:
         return f"or[{self._listed()}]"
@@ -336,22 +427,23 @@ def _checked_rounds(max_iterations: Any) -> int:
     return max_iterations
 
 
-def _end_of(trigger: BaseTrigger) -> datetime | None:
-    """Return the instant after which a trigger must not run; None if it is not known to end."""
-    if isinstance(trigger, AndTrigger):
-        return _earliest(map(_end_of, trigger.triggers))
-    if isinstance(trigger, OrTrigger):
-        return _latest(map(_end_of, trigger.triggers))
+def _runs_at(
+    fire_time: datetime, part: BaseTrigger, after: datetime | None, now: datetime
+) -> bool:
+    """Tell whether a time that was found is one of this part, before its jitter."""
+    own = part._without_jitter().get_first_fire_time(after, now)
+    return own is not None and _instant(own) == _instant(fire_time)
 
-    inner = getattr(trigger, "trigger", None)  # of an ExcludingTrigger
-    if isinstance(inner, BaseTrigger):
-        return _end_of(inner)
 
-    end, tz = getattr(trigger, "end_date", None), getattr(trigger, "timezone", None)
-    if isinstance(end, date) and not isinstance(end, datetime):
-        end = datetime.combine(end, LAST_MOMENT, tz)
+def _last_of(part: BaseTrigger, previous_fire_time: datetime, now: datetime) -> datetime:
+    """Return a part's last time up to ``now``, or the combined time given if none is later."""
+    # Parts are asked to go on from a time of their own, which the combined one need not be.
+    unmoved = part._without_jitter()
+    first = unmoved.get_first_fire_time(previous_fire_time, now)
+    if first is None or is_later(first, now):
+        return previous_fire_time
 
-    return end if isinstance(end, datetime) and end.tzinfo is not None else None
+    return unmoved.get_last_fire_time(first, now)
 
 
 def _earliest(ends: Iterable[datetime | None]) -> datetime | None:

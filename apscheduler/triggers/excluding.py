@@ -8,7 +8,8 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any, cast
 
 from .._time import UTC, asdate, is_later, localize
-from .base import BaseTrigger, check_version
+from ._dates import instant_of, just_before
+from .base import BaseTrigger, check_version, twin
 from .combining import dump_trigger, load_trigger
 
 DAY = timedelta(days=1)
@@ -117,6 +118,45 @@ class ExcludingTrigger(BaseTrigger):
                 return first - DAY, last
 
         return None
+
+    def get_fire_time_after_set_back(
+        self, next_fire_time: datetime, before: datetime, now: datetime
+    ) -> datetime:
+        """Return the other trigger's answer, or the first time after it that is not excluded."""
+        waited_for = next_fire_time
+        unmoved = self._without_jitter()
+        limit = min(just_before(next_fire_time), instant_of(before))
+        following = unmoved.trigger.get_first_fire_time(limit, now)
+        if following is not None and self._exclusion(following):
+            # After a set-back there may be time for it. What was set by hand is waited for.
+            own = unmoved._skip(following, now)
+            if own is None or instant_of(own) != instant_of(next_fire_time):
+                return next_fire_time
+            waited_for = following
+
+        moved = self.trigger.get_fire_time_after_set_back(waited_for, before, now)
+        if instant_of(moved) == instant_of(waited_for):
+            return next_fire_time
+
+        first = self._skip(moved, now)
+        return next_fire_time if first is None or is_later(first, next_fire_time) else first
+
+    def _without_jitter(self) -> ExcludingTrigger:
+        inner = self.trigger._without_jitter()
+        return self if inner is self.trigger else twin(self, trigger=inner)
+
+    def _moved(
+        self, fire_time: datetime, after: datetime | None, now: datetime, before: datetime | None
+    ) -> datetime:
+        # The times between were excluded, so the other trigger is asked for this one.
+        moved = self.trigger._moved(fire_time, just_before(fire_time), now, before)
+        return fire_time if self._exclusion(moved) else moved
+
+    def _schedule_end(self) -> datetime | None:
+        return self.trigger._schedule_end()
+
+    def _counts_real_time(self) -> bool:
+        return self.trigger._counts_real_time()
 
     def start_from(self, now: datetime) -> None:
         """Let the other trigger count from ``now`` if it was built without a start of its own."""

@@ -93,6 +93,10 @@ class IntervalTrigger(BaseTrigger):
 
         return self._jittered(fire_time, self.jitter, self.end_date, now)
 
+    def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
+        """Return the first instant of the grid later than ``after``, or else from ``now`` on."""
+        return self.get_next_fire_time(after, after or now)
+
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last instant of the grid that is not later than ``now``."""
         limit = now if self.end_date is None or is_later(self.end_date, now) else self.end_date

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +18,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 UTC = timezone.utc
 BERLIN = ZoneInfo("Europe/Berlin")
+NEW_YORK = ZoneInfo("America/New_York")
+TOKYO = ZoneInfo("Asia/Tokyo")
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -56,6 +58,66 @@ def test_a_trigger_has_to_say_when_it_fires_next() -> None:
 def test_the_first_time_of_a_custom_trigger_is_its_next_one() -> None:
     assert Hourly().get_first_fire_time(None, NOON) == NOON
     assert Hourly().get_first_fire_time(NOON, NOON - HOUR) == NOON + HOUR
+
+
+class Listed(BaseTrigger):
+    """One whose times are at set distances from noon, whenever it is asked."""
+
+    def __init__(self, *hours: float) -> None:
+        self.times = [NOON + hour * HOUR for hour in hours]
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        if previous_fire_time is None:
+            return self.times[0]
+        if previous_fire_time not in self.times[:-1]:
+            return None
+
+        return self.times[self.times.index(previous_fire_time) + 1]
+
+
+class SoonThenHourly(Hourly):
+    """One that begins five minutes from whenever it is asked."""
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        if previous_fire_time is None:
+            return now + HOUR / 12
+
+        return super().get_next_fire_time(previous_fire_time, now)
+
+
+def test_a_custom_trigger_is_asked_on_its_own_grid() -> None:
+    trigger = Listed(0, 2, 5)
+
+    assert trigger.get_first_fire_time(NOON - HOUR, NOON) == NOON
+    assert trigger.get_first_fire_time(NOON + HOUR, NOON) == NOON + 2 * HOUR
+    assert trigger.get_first_fire_time(NOON + 2 * HOUR, NOON) == NOON + 5 * HOUR
+    assert trigger.get_first_fire_time(NOON + 5 * HOUR, NOON) is None
+    # A job that is added late is run late, as in 3.x.
+    assert trigger.get_first_fire_time(None, NOON + HOUR) == NOON
+
+
+def test_a_custom_trigger_without_a_grid_goes_on_from_the_time_that_it_is_told() -> None:
+    assert SoonThenHourly().get_first_fire_time(NOON, NOON) == NOON + HOUR
+    assert SoonThenHourly(times=0).get_first_fire_time(NOON, NOON) is None
+
+
+def test_a_grid_that_began_long_ago_is_not_gone_through_without_an_end() -> None:
+    long_ago = Listed(-1e7)
+    asked: list[datetime | None] = []
+
+    class Minutely(BaseTrigger):
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            asked.append(previous_fire_time)
+            return previous_fire_time + HOUR / 60 if previous_fire_time else long_ago.times[0]
+
+    assert Minutely().get_first_fire_time(NOON, NOON) == NOON + HOUR / 60
+    assert len(asked) < 20_000
 
 
 def test_the_last_time_of_a_custom_trigger_is_stepped_to() -> None:
@@ -127,6 +189,32 @@ def test_jitter_moves_a_time_later_by_so_many_seconds_at_most() -> None:
     assert trigger._apply_jitter(None, 5, NOON) is None
 
 
+@pytest.mark.parametrize(
+    ("moment", "zone"),
+    [("23:59:59", UTC), ("08:59:59", UTC), ("23:59:59", BERLIN), ("23:59:59", NEW_YORK)],
+)
+@pytest.mark.parametrize("jitter", [10, 1e300])
+def test_jitter_does_not_reach_past_the_end_of_the_calendar(
+    moment: str, zone: tzinfo, jitter: float
+) -> None:
+    last = datetime.fromisoformat(f"9999-12-31 {moment}").replace(tzinfo=zone)
+    in_tokyo = last.astimezone(TOKYO) if moment == "14:59:59" else last
+
+    for _ in range(20):
+        moved = Hourly()._apply_jitter(in_tokyo, jitter, NOON)
+        assert moved is not None
+        assert in_tokyo <= moved <= datetime.max.replace(tzinfo=zone)
+
+
+def test_the_last_day_of_the_calendar_may_end_a_schedule_with_jitter() -> None:
+    trigger = CalendarIntervalTrigger(
+        days=1, start_date="9999-12-30", end_date="9999-12-31", timezone=NEW_YORK, jitter=5
+    )
+    times = list(trigger.iter_fire_times(NOON))
+
+    assert [time.day for time in times] == [30, 31]
+
+
 def test_jitter_is_real_time_where_clocks_change() -> None:
     just_before = datetime(2024, 3, 31, 1, 59, 59, 999_999, tzinfo=BERLIN)
     trigger = IntervalTrigger(days=1, start_date=just_before, jitter=3)
@@ -192,6 +280,17 @@ class TestTriggersThatOverrideOneMethodOfOurs:
         ) -> datetime | None:
             return super().get_next_fire_time(previous_fire_time, now)
 
+    class HourLaterCalendar(AnHourLater, CalendarIntervalTrigger):
+        pass
+
+    class ImmediateCalendar(CalendarIntervalTrigger):
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            if previous_fire_time is None:
+                return now
+            return super().get_next_fire_time(previous_fire_time, now)
+
     class Direct(WithoutSundays):
         """One that names its last time by itself."""
 
@@ -220,6 +319,24 @@ class TestTriggersThatOverrideOneMethodOfOurs:
     def test_a_direct_method_of_their_own_is_kept(self) -> None:
         trigger = self.Direct(hour=9, timezone=UTC)
         assert trigger.get_last_fire_time(self.SATURDAY, NOON + 50 * HOUR) == NOON
+
+    def test_a_calendar_begins_with_its_first_time_from_now_on(self) -> None:
+        long_ago = NOON - timedelta(days=3_000)
+        for cls, hour in [(self.LaterCalendar, 0), (self.HourLaterCalendar, 1)]:
+            trigger = cls(days=2, start_date=long_ago, hour=12, timezone=UTC)
+            at = NOON + hour * HOUR
+            assert trigger.get_first_fire_time(None, at - 3 * HOUR) == at
+            assert trigger.get_first_fire_time(None, at) == at
+            assert trigger.get_first_fire_time(at - HOUR / 2, at) == at
+            assert trigger.get_first_fire_time(at, at) == at + timedelta(days=2)
+            # A direct call has the answer of 3.x.
+            assert trigger.get_next_fire_time(None, at) == long_ago + hour * HOUR
+
+    def test_a_calendar_that_begins_at_once_does(self) -> None:
+        trigger = self.ImmediateCalendar(days=2, start_date=NOON - 480 * HOUR, timezone=UTC)
+
+        assert trigger.get_first_fire_time(None, NOON) == NOON
+        assert trigger.get_first_fire_time(NOON, NOON) == NOON + 36 * HOUR
 
     @pytest.mark.parametrize(
         "cls", [DateTrigger, IntervalTrigger, CalendarIntervalTrigger, CronTrigger, OrTrigger]

@@ -19,6 +19,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.excluding import ExcludingTrigger
 from apscheduler.triggers.interval import IntervalTrigger
+from tests.faults.world import World, WorldScheduler
 
 from .reference import UTC
 
@@ -322,6 +323,207 @@ def test_jitter_does_not_reach_past_the_end_of_the_parts_that_run() -> None:
 
     onwards = OrTrigger(last, half, jitter=600)
     assert len({onwards.get_next_fire_time(end, end) for _ in range(20)}) > 10
+
+
+class Offset(CronTrigger):
+    """One with an attribute that is not stored, as those that live in memory only may have."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.offset = timedelta()
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        fire_time = super().get_next_fire_time(previous_fire_time, now)
+        return fire_time and fire_time + self.offset
+
+
+class Unfixed(Weekly):
+    """One whose jitter nobody can set."""
+
+    @property
+    def jitter(self) -> float:
+        return 60
+
+
+jitters = st.sampled_from([None, 0.5, 7, 1000])
+
+
+@given(
+    seconds=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    jitters=st.tuples(jitters, jitters, jitters, jitters),
+    cls=st.sampled_from([CronTrigger, Offset]),
+    start=st.integers(0, 100),
+)
+def test_jitter_loses_no_run_of_another_part_and_doubles_none(
+    seconds: tuple[int, int], jitters: tuple[Any, ...], cls: type[CronTrigger], start: int
+) -> None:
+    def combined(jitters: tuple[Any, ...]) -> OrTrigger:
+        first = every(seconds[0], jitter=jitters[0])
+        second = cls(second=f"*/{seconds[1]}", jitter=jitters[1], timezone=UTC)
+        third = ExcludingTrigger(every(17, jitter=jitters[2]), between=("00:01", "00:02"))
+        return OrTrigger(first, OrTrigger(second, third), jitter=jitters[3])
+
+    now = START + start * SECOND
+    unmoved = list(islice(combined((None,) * 4).iter_fire_times(now), 40))
+    moved = list(islice(combined(jitters).iter_fire_times(now), 39))
+
+    assert all(map(datetime.__le__, unmoved, moved))
+    assert all(map(datetime.__lt__, moved, unmoved[1:]))
+    longest = sum(jitter or 0 for jitter in jitters) * SECOND
+    assert all(late - due <= longest for due, late in zip(unmoved, moved, strict=False))
+
+
+def test_jitter_that_has_to_end_early_is_spread_over_the_time_that_is_left() -> None:
+    trigger = OrTrigger(every(60, jitter=3600), DateTrigger(START + 10 * SECOND))
+    delays = [trigger.get_next_fire_time(None, START) for _ in range(200)]
+
+    assert all(delay is not None and delay < START + 10 * SECOND for delay in delays)
+    assert len(set(delays)) > 150
+
+
+def test_jitter_of_a_part_that_cannot_be_taken_off_is_left_to_it() -> None:
+    assert OrTrigger(Unfixed(0)).get_next_fire_time(None, START) == START
+
+
+def test_jitter_of_an_exclusion_does_not_reach_into_the_window() -> None:
+    hourly = CronTrigger(minute=0, jitter=3600, timezone=UTC)
+    quiet = ExcludingTrigger(hourly, between=("00:00:01", "06:00"))
+    trigger = OrTrigger(quiet, DateTrigger(START + 7 * 3600 * SECOND))
+
+    assert {trigger.get_next_fire_time(None, START) for _ in range(50)} == {START}
+
+
+def test_a_custom_part_runs_after_another_part_has() -> None:
+    class Later(DateTrigger):
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            return super().get_next_fire_time(previous_fire_time, now)
+
+    class EveryTwo(BaseTrigger):
+        """One that goes on from the time before, as in 3.x."""
+
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            return previous_fire_time + 2 * SECOND if previous_fire_time else START
+
+    once = START + 4.5 * SECOND
+    trigger = OrTrigger(EveryTwo(), every(3), Later(once))
+    times = list(islice(trigger.iter_fire_times(START), 7))
+
+    assert [(time - START).total_seconds() for time in times] == [0, 2, 3, 4, 4.5, 6, 8]
+    assert trigger.get_last_fire_time(START, once + SECOND / 10) == once
+    both = AndTrigger(EveryTwo(), every(3))
+    assert seconds_of(both, 3) == [0, 6, 12]
+    assert both.get_last_fire_time(START, START + 13 * SECOND) == START + 12 * SECOND
+
+
+class TestWhenTheClockIsSetBack:
+    """What a job waits for when somebody sets the clock from 10:45:30 back to 09:45:30."""
+
+    BEFORE = datetime(2024, 1, 1, 10, 45, 30, tzinfo=UTC)
+    NOW = BEFORE - timedelta(hours=1)
+    MINUTE = timedelta(minutes=1)
+
+    def after(self, trigger: BaseTrigger, waited_for: datetime | None = None) -> str:
+        old = waited_for or trigger.get_first_fire_time(self.BEFORE, self.BEFORE)
+        assert old is not None
+        new = trigger.get_fire_time_after_set_back(old, self.BEFORE, self.NOW)
+        assert self.NOW <= new <= old
+
+        return f"{new:%H:%M:%S}"
+
+    def test_combined_intervals_go_on(self) -> None:
+        assert self.after(OrTrigger(every(600), every(420))) == "09:50:00"
+        assert self.after(OrTrigger(every(3600), every(420))) == "09:51:00"
+        assert self.after(AndTrigger(every(600), every(120))) == "09:50:00"
+        assert self.after(AndTrigger(every(120), every(180), jitter=1))[:5] == "09:48"
+        assert self.after(ExcludingTrigger(every(600), dates=["2024-02-01"])) == "09:50:00"
+        assert self.after(OrTrigger(AndTrigger(every(600), every(120)), every(3600))) == "09:50:00"
+
+    def test_intervals_with_jitter_go_on(self) -> None:
+        trigger = OrTrigger(every(600, jitter=300), every(3600))
+        moved = self.BEFORE + 2 * self.MINUTE
+
+        assert self.after(trigger, moved) == "09:47:30"
+
+    def test_what_waits_for_the_clock_waits(self) -> None:
+        hour = CronTrigger(minute=0, timezone=UTC)
+
+        assert self.after(OrTrigger(hour, CronTrigger(minute=50, timezone=UTC))) == "10:50:00"
+        assert self.after(AndTrigger(every(600), hour)) == "11:00:00"
+        assert self.after(ExcludingTrigger(hour, between=("00:00", "01:00"))) == "11:00:00"
+
+    @pytest.mark.parametrize(
+        ("other", "expected"),
+        [
+            (CronTrigger(minute=55, timezone=UTC), "10:00:00"),  # has run at 09:55
+            (CronTrigger(minute=30, timezone=UTC), "10:40:00"),
+            (CronTrigger(hour=5, timezone=UTC), "09:50:00"),
+            (DateTrigger(BEFORE - 45 * MINUTE), "10:10:00"),
+            (DateTrigger(BEFORE + 45 * MINUTE), "09:50:00"),
+            (CronTrigger(minute=47, timezone=UTC), "09:50:00"),
+            (CronTrigger(minute="*", timezone=UTC), "10:46:00"),
+        ],
+    )
+    def test_no_time_of_a_part_that_waits_is_run_at_twice(
+        self, other: BaseTrigger, expected: str
+    ) -> None:
+        assert self.after(OrTrigger(every(600), other)) == expected
+
+    def test_a_run_with_jitter_that_may_be_that_of_a_part_that_waits_is_waited_for(self) -> None:
+        trigger = OrTrigger(every(600), CronTrigger(minute=44, jitter=300, timezone=UTC))
+
+        assert self.after(trigger, self.BEFORE + self.MINUTE) == "10:46:30"
+
+    def test_exclusions_hold(self) -> None:
+        for between, expected in [
+            (("09:48", "09:52"), "10:00:00"),
+            (("09:48", "10:48"), "10:50:00"),
+            (("10:48", "16:00"), "09:50:00"),
+        ]:
+            assert self.after(ExcludingTrigger(every(600), between=between)) == expected
+
+    def test_a_time_set_by_hand_is_waited_for(self) -> None:
+        noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
+        for trigger in (
+            OrTrigger(every(600), every(420)),
+            OrTrigger(every(600), CronTrigger(minute="*/7", timezone=UTC)),
+            AndTrigger(every(600), every(120)),
+            ExcludingTrigger(every(600), between=("10:48", "10:52")),
+            ExcludingTrigger(every(600), between=("01:00", "02:00")),
+        ):
+            assert self.after(trigger, noon + self.MINUTE) == "12:01:00"
+
+    def test_what_has_ended_stays_ended(self) -> None:
+        end = self.BEFORE + 10 * self.MINUTE
+        short = every(600, end_date=end)
+
+        assert self.after(AndTrigger(short, every(300))) == "09:50:00"
+        assert self.after(AndTrigger(short, every(300)), end + self.MINUTE) == "10:56:30"
+        assert self.after(OrTrigger([]), self.BEFORE) == "10:45:30"
+        never = ExcludingTrigger(every(600), between=("00:00", "10:47"))
+        assert self.after(never) == "10:50:00"
+
+
+def test_the_job_of_a_combined_interval_keeps_running_when_the_clock_is_set_back() -> None:
+    world = World(START)
+    scheduler = WorldScheduler(world)
+    runs: list[datetime] = []
+    trigger = OrTrigger(every(600), CronTrigger(hour=0, minute=30, timezone=UTC))
+    scheduler.add_job(lambda: runs.append(world.wall), trigger)
+    world.at(4530, lambda: world.set_clock(-timedelta(hours=1)))  # 01:15:30 becomes 00:15:30
+
+    scheduler.run(4 * 3600)
+
+    half_past = START + 1800 * SECOND
+    assert runs.count(half_past) == 1
+    # Not at 00:20, after which the other part would run at 00:30 again.
+    at = runs.index(START + 4200 * SECOND)
+    assert [time - START for time in runs[at + 1 : at + 3]] == [2400 * SECOND, 3000 * SECOND]
 
 
 def test_they_tell_their_parts() -> None:

@@ -212,6 +212,10 @@ class CronTrigger(BaseTrigger):
         except OverflowError:  # the calendar has ended
             return None
 
+    def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
+        """Return the first matching time later than ``after``, or else from ``now`` on."""
+        return self.get_next_fire_time(after, after or now)
+
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last matching time that is not later than ``now``."""
         limit = instant_of(now)
