@@ -8,11 +8,14 @@ from contextvars import ContextVar
 from datetime import datetime
 from threading import Condition
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .base import BaseExecutor
+from ._leftovers import HoldsRuns
+from .base import BaseExecutor, Runs
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from ..events import JobExecutionEvent
     from ..job import Job
     from ..schedulers.base import BaseScheduler
@@ -27,25 +30,92 @@ CANCEL_SECONDS = 1.0
 CHECK_SECONDS = 1.0
 
 
-class LoopExecutor(BaseExecutor):
+class LoopEndedError(RuntimeError):
+    """The event loop ended before the run did, or was about to, as the interpreter exited."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f'The event loop ended before the run of job "{job_id}" did')
+
+
+class Submission:
+    """
+    The runs of one submission, on their way through a loop.
+
+    :ivar future: what is kept while they go on
+    :ivar needs_loop: whether only the loop can bring them to an end; the runs in a thread end
+        whatever becomes of it. They can be cancelled, too, which a thread cannot
+    :ivar outcome: what a thread resolves when it has made them
+    :ivar is_cancelled: whether a shutdown has told them to end
+    """
+
+    def __init__(self, job: Job, run_times: list[datetime], loop: Any, logger_name: str) -> None:
+        self.job = job
+        self.run_times = run_times
+        self.loop = loop
+        self.runs = Runs(job, job._jobstore_alias, logger_name)
+        self.future: Any = None
+        self.needs_loop = True
+        self.outcome: Future[Any] | None = None
+        self.is_cancelled = False
+        self.is_told = False
+
+    def fail(self, executor: BaseExecutor, exc: BaseException) -> None:
+        """Report the runs that have been made, and that the others failed."""
+        made = list(self.runs.events)
+        assert executor._scheduler is not None  # submit_job() made sure of it
+        for event in made:
+            executor._scheduler._dispatch_event(event)
+        executor._fail(self.job, self.run_times[len(made) :], exc)
+
+
+class LoopExecutor(BaseExecutor, HoldsRuns):
     """Runs jobs on an event loop, and functions that would keep it waiting in threads."""
+
+    #: the attribute of schedulers, and of the executor, that has the loop
+    _loop_attribute: ClassVar[str]
+    #: the scheduler that goes with the executor
+    _scheduler_name: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
-        self._pending_futures: set[Any] = set()
-        self._cancellable: set[Any] = set()  # those of coroutines; a thread cannot be cancelled
         self._changed = Condition()
+        self._forget_runs()
+
+    def _forget_runs(self) -> None:
+        self._pending_futures: set[Any] = set()
+        self._submissions: dict[Any, Submission] = {}  # by their futures
+        # What threads have for their loops, and the loops have not taken yet.
+        self._deliveries: dict[Callable[[], None], Any] = {}
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        """
+        Take over the scheduler's event loop; see the base class.
+
+        :raises TypeError: if the scheduler has none
+        """
+        loop = getattr(scheduler, self._loop_attribute, None)
+        if loop is None:
+            raise TypeError(
+                f"{type(self).__name__} runs jobs on the event loop of its scheduler, but "
+                f"{type(scheduler).__name__} has none: use {self._scheduler_name}, or another "
+                f"executor"
+            )
+
+        self._tell_of_lost_runs()
         super().start(scheduler, alias)
-        self._pending_futures = set()
-        self._cancellable = set()
+        setattr(self, self._loop_attribute, loop)
+        with self._changed:
+            # What goes on after an earlier shutdown is left to itself by this one.
+            self._pending_futures = set()
 
     def after_fork(self) -> None:
         super().after_fork()
-        self._pending_futures = set()
-        self._cancellable = set()
         self._changed = Condition()  # the old one may be held for ever
+        self._forget_runs()
+
+    @abstractmethod
+    def _is_running(self, loop: Any) -> bool:
+        """Tell whether a loop runs."""
 
     @abstractmethod
     def _runs_elsewhere(self) -> bool:
@@ -53,34 +123,92 @@ class LoopExecutor(BaseExecutor):
 
     @abstractmethod
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
-        """Call a function on the loop. May be called from any thread."""
+        """
+        Call a function on the loop. May be called from any thread.
 
-    def _keep(self, future: Any, can_cancel: bool) -> None:
-        """Note that a run goes on."""
+        :raises RuntimeError: if the loop was closed
+        """
+
+    # --- from the beginning of a run to its end ------------------------------------------------
+
+    def _new_submission(self, job: Job, run_times: list[datetime]) -> Submission:
+        loop = getattr(self, self._loop_attribute)
+        return Submission(job, run_times, loop, self._logger.name)
+
+    def _keep(self, submission: Submission, future: Any, needs_loop: bool) -> None:
+        """Note that runs go on."""
+        submission.future = future
+        submission.needs_loop = needs_loop
         with self._changed:
             self._pending_futures.add(future)
-            if can_cancel:
-                self._cancellable.add(future)
+            self._submissions[future] = submission
+            self._note_whether_runs_are_held(True)
+
+    def _deliver(self, submission: Submission, call: Callable[[], object]) -> None:
+        """Go on, on the loop, with what a thread has done; if the loop has ended, go on here."""
+
+        def deliver() -> None:
+            with self._changed:
+                is_due = self._deliveries.pop(deliver, None) is not None
+            if is_due:
+                call()
+
+        with self._changed:
+            self._deliveries[deliver] = submission.loop
+        if self._is_running(submission.loop):
+            try:
+                self._call_soon(deliver)
+            except RuntimeError:  # it has ended meanwhile
+                deliver()
+        else:
+            deliver()
 
     def _finish(
-        self,
-        job: Job,
-        run_times: list[datetime],
-        future: Any,
-        result: Callable[[], list[JobExecutionEvent]],
+        self, submission: Submission, result: Callable[[], list[JobExecutionEvent]]
     ) -> None:
-        """Report what became of a run; ``result`` returns it, or raises why there is none."""
+        """Report what became of runs; ``result`` returns it, or raises why there is none."""
+        with self._changed:
+            if submission.is_told:
+                return  # the loop was taken for dead
+            submission.is_told = True
+
         try:
             events = result()
         except BaseException as exc:
-            self._fail(job, run_times, exc)
+            submission.fail(self, exc)
         else:
-            self._run_job_success(job.id, events)
+            self._run_job_success(submission.job.id, events)
         finally:
             with self._changed:
-                self._pending_futures.discard(future)
-                self._cancellable.discard(future)
+                self._pending_futures.discard(submission.future)
+                self._submissions.pop(submission.future, None)
+                self._note_whether_runs_are_held(bool(self._submissions))
                 self._changed.notify_all()
+
+    # --- when the loop has ended ---------------------------------------------------------------
+
+    def _tell_of_lost_runs(self) -> None:
+        """Report the runs that nothing will bring to an end, for their loop has ended."""
+        self._tell_of_runs(lambda loop: not self._is_running(loop))
+
+    def _tell_at_exit(self) -> None:
+        self._tell_of_runs(lambda loop: True)
+
+    def _tell_of_runs(self, has_ended: Callable[[Any], bool]) -> None:
+        for deliver, loop in list(self._deliveries.items()):
+            if has_ended(loop):
+                deliver()
+
+        for submission in list(self._submissions.values()):
+            if submission.needs_loop and has_ended(submission.loop):
+                error = LoopEndedError(submission.job.id)
+
+                def fail(error: LoopEndedError = error) -> list[JobExecutionEvent]:
+                    raise error
+
+                self._finish(submission, fail)
+
+    # --- shutting down -------------------------------------------------------------------------
 
     def shutdown(self, wait: bool | float = True) -> None:
         """
@@ -93,18 +221,27 @@ class LoopExecutor(BaseExecutor):
             threads end by themselves
         """
         own = own_future.get(None)
-        if not self._runs_elsewhere():
-            if wait is not True:
-                self._cancel_all(own)
-        elif wait is False or not self._wait(self._pending_futures, wait, own):
-            self._call_soon(self._cancel_all, own)
-            self._wait(self._cancellable, CANCEL_SECONDS, own)
+        if self._runs_elsewhere():
+            self._end_runs_elsewhere(wait, own)
+        elif wait is not True:
+            self._cancel_all(own)
+        self._tell_of_lost_runs()
 
-    def _wait(self, futures: set[Any], wait: bool | float, own: Any) -> bool:
-        """Wait until there are none but the own one; False if there still are."""
+    def _end_runs_elsewhere(self, wait: bool | float, own: Any) -> None:
+        """Wait for the runs on a loop of another thread, and cancel them if that is asked for."""
+        if wait is not False and self._wait(lambda: self._pending_futures - {own}, wait):
+            return
+        try:
+            self._call_soon(self._cancel_all, own)
+        except RuntimeError:
+            return  # the loop was closed meanwhile
+        self._wait(lambda: self._to_cancel(own), CANCEL_SECONDS)
+
+    def _wait(self, going_on: Callable[[], set[Any]], wait: bool | float) -> bool:
+        """Wait until nothing goes on any more; False if something still does."""
         deadline = None if wait is True else monotonic() + wait
         with self._changed:
-            while not futures <= {own}:
+            while going_on():
                 left = CHECK_SECONDS if deadline is None else deadline - monotonic()
                 if left <= 0 or not self._runs_elsewhere():
                     return False
@@ -112,7 +249,21 @@ class LoopExecutor(BaseExecutor):
 
         return True
 
+    def _to_cancel(self, own: Any) -> set[Any]:
+        """Return the futures that can be cancelled, those that subclasses keep included."""
+        submissions = self._submissions
+        return {
+            future
+            for future in self._pending_futures
+            if future is not own and (future not in submissions or submissions[future].needs_loop)
+        }
+
     def _cancel_all(self, own: Any) -> None:
-        for future in list(self._cancellable):
-            if future is not own:
+        for future in self._to_cancel(own):
+            submission = self._submissions.get(future)
+            if submission is not None:
+                submission.is_cancelled = True
+            try:
                 future.cancel()
+            except RuntimeError:
+                self._logger.debug("%r cannot be cancelled: its loop was closed", future)

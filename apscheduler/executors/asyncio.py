@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._refs import iscoroutinefunction_partial
 from ..events import JobExecutionEvent
-from ._loop import LoopExecutor, own_future
+from ._loop import LoopExecutor, Submission, own_future
 from ._threads import ThreadPool
-from .base import run_coroutine_job, run_job
+from .base import run_job
+from .pool import AbandonedError
 
 if TYPE_CHECKING:
     from ..job import Job
@@ -27,6 +30,8 @@ class AsyncIOExecutor(LoopExecutor):
         thread pool of the executor's own; None: they run in the default executor of the loop
     """
 
+    _loop_attribute = "_eventloop"
+    _scheduler_name = "AsyncIOScheduler"
     _eventloop: Any = None
 
     def __init__(self, max_workers: int | None = None) -> None:
@@ -38,20 +43,7 @@ class AsyncIOExecutor(LoopExecutor):
         return None if self._max_workers is None else ThreadPool(int(self._max_workers))
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
-        """
-        Take over the scheduler's event loop; see the base class.
-
-        :raises TypeError: if the scheduler has none
-        """
-        loop = getattr(scheduler, "_eventloop", None)
-        if loop is None:
-            raise TypeError(
-                f"{type(self).__name__} runs jobs on the event loop of its scheduler, but "
-                f"{type(scheduler).__name__} has none: use AsyncIOScheduler, or another executor"
-            )
-
         super().start(scheduler, alias)
-        self._eventloop = loop
         if self._pool is not None and self._pool._shutdown:  # the scheduler is started anew
             self._pool = self._make_pool()
 
@@ -60,43 +52,99 @@ class AsyncIOExecutor(LoopExecutor):
         self._pool = self._make_pool()
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        arguments = job, job._jobstore_alias, run_times, self._logger.name
-        on_loop = self._is_coroutine_function(job.func)
-        future: asyncio.Future[list[JobExecutionEvent]]
-        if on_loop:
-            future = self._eventloop.create_task(_run_coroutine_job(*arguments))
+        submission = self._new_submission(job, run_times)
+        if self._is_coroutine_function(job.func):
+            self._begin_on_loop(submission)
         else:
-            future = self._eventloop.run_in_executor(self._pool, run_job, *arguments)
-
-        self._keep(future, can_cancel=on_loop)
-        future.add_done_callback(lambda done: self._finish(job, run_times, done, done.result))
+            self._begin_in_thread(submission)
 
     def _is_coroutine_function(self, func: Any) -> bool:
         return iscoroutinefunction_partial(func)
 
+    def _begin_on_loop(self, submission: Submission) -> None:
+        task = _create_task(submission.loop, _make_runs(submission))
+        self._keep(submission, task, needs_loop=True)
+        task.add_done_callback(lambda _: self._finish(submission, task.result))
+
+    def _begin_in_thread(self, submission: Submission) -> None:
+        job = submission.job
+        arguments = job, job._jobstore_alias, submission.run_times, self._logger.name
+        # It is the thread that has the outcome: the loop may have ended by then.
+        outcome: Future[list[JobExecutionEvent]] = Future()
+        call = partial(run_job, *arguments)
+        future = submission.loop.run_in_executor(self._pool, _call, call, outcome)
+
+        def result() -> list[JobExecutionEvent]:
+            if outcome.cancelled():
+                raise AbandonedError(job.id)
+            return outcome.result()
+
+        submission.outcome = outcome
+        self._keep(submission, future, needs_loop=False)
+        outcome.add_done_callback(
+            lambda _: self._deliver(submission, partial(self._finish, submission, result))
+        )
+        future.add_done_callback(lambda _: outcome.cancel())  # if no thread will begin
+
     def shutdown(self, wait: bool | float = True) -> None:
         super().shutdown(wait)
-        if self._pool is not None:
-            # After so many seconds in vain, what goes on is left behind.
-            self._pool.shutdown(False if isinstance(wait, bool) else 0.0)
+        # After so many seconds in vain, what goes on is left behind.
+        if self._pool is not None and self._pool.shutdown(
+            False if isinstance(wait, bool) else 0.0
+        ):
+            for submission in list(self._submissions.values()):
+                if submission.outcome is not None:
+                    submission.outcome.cancel()  # if no thread has begun
+
+    def _is_running(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return loop.is_running()
 
     def _runs_elsewhere(self) -> bool:
         loop = self._eventloop
-        return loop is not None and loop.is_running() and not _is_running_here(loop)
+        return loop is not None and loop.is_running() and not is_running_here(loop)
 
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
         self._eventloop.call_soon_threadsafe(partial(func, *args))
 
 
-async def _run_coroutine_job(
-    job: Job, jobstore_alias: str | None, run_times: list[datetime], logger_name: str
-) -> list[JobExecutionEvent]:
+async def _make_runs(submission: Submission) -> list[JobExecutionEvent]:
     own_future.set(asyncio.current_task())
-    return await run_coroutine_job(job, jobstore_alias, run_times, logger_name)
+    await submission.runs.make_coroutine_runs(submission.run_times)
+    return submission.runs.events
 
 
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+def _call(func: Callable[[], Any], outcome: Future[Any]) -> None:
+    if outcome.set_running_or_notify_cancel():
+        try:
+            outcome.set_result(func())
+        except BaseException as exc:
+            outcome.set_exception(exc)
+
+
+def is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether this thread runs the loop, and at this moment."""
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
+
+
+class _CountingTask(asyncio.Task[Any]):
+    """Counts the requests to cancel it, as tasks do since Python 3.11."""
+
+    _requests = 0
+
+    def cancel(self, msg: Any = None) -> bool:
+        self._requests += 1
+        return super().cancel(msg)
+
+    def cancelling(self) -> int:
+        return self._requests
+
+
+def _create_task(loop: Any, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    if sys.version_info < (3, 11) and loop.get_task_factory() is None:
+        return _CountingTask(coroutine, loop=loop)
+
+    task: asyncio.Task[Any] = loop.create_task(coroutine)
+    return task

@@ -104,6 +104,10 @@ class BaseExecutor(metaclass=ABCMeta):
         """Tell whether one more run of the job may start now."""
         return self._instances.get(job.id, 0) < job.max_instances
 
+    def runs_inline(self) -> bool:
+        """Tell whether :meth:`submit_job` returns only when the job has run."""
+        return False
+
     @abstractmethod
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         """Have the job run; return without waiting for it."""
@@ -171,15 +175,8 @@ async def run_coroutine_job(
     job: Job, jobstore_alias: str | None, run_times: list[datetime], logger_name: str
 ) -> list[JobExecutionEvent]:
     """Do as :func:`run_job` does for a coroutine function, in the event loop that is running."""
-    from asyncio import CancelledError  # slow to import, and loaded by now
-
     runs = Runs(job, jobstore_alias, logger_name)
-    for run_time in runs.due(run_times):
-        with runs.recording(run_time) as outcome:
-            outcome.retval = await job.func(*job.args, **job.kwargs)
-        if isinstance(outcome.exception, CancelledError):
-            runs.cancel(outcome.exception)
-
+    await runs.make_coroutine_runs(run_times)
     return runs.events
 
 
@@ -217,6 +214,17 @@ class Runs:
     def recording(self, run_time: datetime) -> Outcome:
         """Return a context in which to make one run: its result or error becomes an event."""
         return Outcome(self, run_time)
+
+    async def make_coroutine_runs(self, run_times: Sequence[datetime]) -> None:
+        """Make the runs of a coroutine function, in the event loop that is running."""
+        from asyncio import CancelledError  # slow to import, and loaded by now
+
+        job = self.job
+        for run_time in self.due(run_times):
+            with self.recording(run_time) as outcome:
+                outcome.retval = await job.func(*job.args, **job.kwargs)
+            if isinstance(outcome.exception, CancelledError) and _is_task_cancelled():
+                self.cancel(outcome.exception)
 
     def cancel(self, exc: BaseException) -> None:
         """Make no more runs; those that remain fail for the same reason."""
@@ -300,6 +308,14 @@ class Outcome:
         current_run_time.reset(run_time_token)
         if scheduler_token is not None:
             current_scheduler.reset(scheduler_token)
+
+
+def _is_task_cancelled() -> bool:
+    """Tell whether the task that is running was cancelled, and not only what it waited for."""
+    from asyncio import current_task
+
+    cancelling = getattr(current_task(), "cancelling", None)  # since Python 3.11
+    return cancelling is None or cancelling() > 0
 
 
 def _error_event(

@@ -2,83 +2,205 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from datetime import datetime
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .base import BaseExecutor, Runs, complete
+from ._leftovers import HoldsRuns
+from ._loop import CANCEL_SECONDS, CHECK_SECONDS, LoopEndedError, Submission
+from .base import BaseExecutor, complete
 
 try:
     import gevent
-    from gevent.monkey import get_original
+    from gevent.lock import RLock
+    from gevent.monkey import get_original, is_module_patched
+    from gevent.threadpool import ThreadPool
 except ImportError as exc:  # pragma: no cover
     raise ImportError("GeventExecutor needs gevent: pip install apscheduler[gevent]") from exc
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..job import Job
+    from ..schedulers.base import BaseScheduler
 
 # Those of real threads, even if the program was monkey patched.
 get_ident = get_original("_thread", "get_ident")
 allocate_lock = get_original("_thread", "allocate_lock")
 
+# So many coroutines run at once; the others wait for their turn. A thread is started when it is
+# needed. They are not those of the hub, in which gevent resolves the names of hosts.
+COROUTINES_AT_ONCE = 100
 
-class GeventExecutor(BaseExecutor):
-    """Runs each job in a greenlet of its own."""
+
+class GeventExecutor(BaseExecutor, HoldsRuns):
+    """
+    Runs each job in a greenlet of its own.
+
+    What a coroutine function returns runs in a real thread, on an event loop of its own, for it
+    would keep all greenlets waiting; its greenlet waits for it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._greenlets: set[Any] = set()
+        self._greenlets: dict[Any, Submission] = {}
         self._hub: Any = None  # that of the thread in which they run
+        self._threads: Any = None  # those of coroutines
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        """
+        Get ready; see the base class.
+
+        :raises TypeError: if the scheduler runs in a thread in which no greenlet has its turn
+        """
+        in_greenlet = isinstance(scheduler._create_lock(), RLock)
+        if not (in_greenlet or is_module_patched("threading")):
+            raise TypeError(
+                f"GeventExecutor runs jobs in greenlets, which have no turn in the thread of a "
+                f"{type(scheduler).__name__}: use GeventScheduler, or have gevent.monkey patch "
+                f"the program"
+            )
+
+        self._tell_of_lost_runs()
+        super().start(scheduler, alias)
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        self._hub = gevent.get_hub()
-        greenlet = gevent.spawn(self._run, job, run_times)
-        self._greenlets.add(greenlet)
-        greenlet.link(partial(self._forget, job, run_times))
+        hub = gevent.get_hub()
+        if hub is not self._hub:
+            self._hub = hub
+            self._threads = ThreadPool(COROUTINES_AT_ONCE, hub)
+        submission = Submission(job, run_times, hub, self._logger.name)
+        greenlet = gevent.spawn(self._run_in_greenlet, submission)
+        self._greenlets[greenlet] = submission
+        self._note_whether_runs_are_held(True)
+        greenlet.link(partial(self._end, submission))
 
-    def _run(self, job: Job, run_times: list[datetime]) -> None:
-        runs = Runs(job, job._jobstore_alias, self._logger.name)
-        for run_time in runs.due(run_times):
+    def _run_in_greenlet(self, submission: Submission) -> None:
+        job, runs = submission.job, submission.runs
+        for run_time in runs.due(submission.run_times):
             with runs.recording(run_time) as outcome:
-                outcome.retval = complete(job.func(*job.args, **job.kwargs))
+                outcome.retval = self._complete(job.func(*job.args, **job.kwargs))
             if isinstance(outcome.exception, gevent.GreenletExit):
                 runs.cancel(outcome.exception)
 
+        submission.is_told = True
         self._run_job_success(job.id, runs.events)
 
-    def _forget(self, job: Job, run_times: list[datetime], greenlet: Any) -> None:
-        self._greenlets.discard(greenlet)
+    def _complete(self, result: Any) -> Any:
+        """Run a coroutine to its end; give anything else back."""
+        if not isinstance(result, Coroutine):
+            return complete(result)
+
+        run = _CoroutineRun(result)
+        waiting = self._threads.spawn(copy_context().run, run)
+        try:
+            return waiting.get()
+        except gevent.GreenletExit:
+            run.cancel()
+            raise
+
+    def _end(self, submission: Submission, greenlet: Any) -> None:
+        self._greenlets.pop(greenlet, None)
+        self._note_whether_runs_are_held(bool(self._greenlets))
         # One that was killed before it began has the error for a value.
         failure = greenlet.exception or greenlet.value
         if failure is not None:
-            self._fail(job, run_times, failure)
+            self._fail_once(submission, failure)
+
+    def _fail_once(self, submission: Submission, exc: BaseException) -> None:
+        if not submission.is_told:
+            submission.is_told = True
+            submission.fail(self, exc)
+
+    def _tell_of_lost_runs(self) -> None:
+        """Report the runs of greenlets whose thread has ended."""
+        for greenlet, submission in list(self._greenlets.items()):
+            if not has_thread(submission.loop):
+                del self._greenlets[greenlet]
+                self._fail_once(submission, LoopEndedError(submission.job.id))
+
+        self._note_whether_runs_are_held(bool(self._greenlets))
+
+    def _tell_at_exit(self) -> None:
+        for submission in list(self._greenlets.values()):
+            self._fail_once(submission, LoopEndedError(submission.job.id))
 
     def after_fork(self) -> None:
         super().after_fork()
-        self._greenlets = set()
+        self._greenlets = {}
+        self._hub = self._threads = None
 
     def shutdown(self, wait: bool | float = True) -> None:
         """
         Wait for the greenlets of running jobs, but for one that calls this.
 
-        :param wait: True to wait until they have ended, False not to wait, or the number of
+        :param wait: True to wait until they have ended, False to kill them, or the number of
             seconds to wait before they are killed
         """
-        if wait is not False and self._greenlets:
-            call_in_hub(self._hub, self._wait, None if wait is True else wait)
+        if self._greenlets:
+            call_in_hub(self._hub, self._end_greenlets, wait)
+            self._tell_of_lost_runs()
 
-    def _wait(self, seconds: float | None) -> None:
-        others = list(self._greenlets - {gevent.getcurrent()})
-        gevent.joinall(others, seconds)
-        gevent.killall([greenlet for greenlet in others if not greenlet.dead], timeout=1)
+    def _end_greenlets(self, wait: bool | float) -> None:
+        others = [greenlet for greenlet in self._greenlets if greenlet is not gevent.getcurrent()]
+        if wait is not False:
+            gevent.joinall(others, None if wait is True else wait)
+        gevent.killall([g for g in others if not g.dead], timeout=CANCEL_SECONDS)
 
 
-def call_in_hub(hub: Any, func: Callable[..., object], *args: Any) -> None:
-    """Call a function in the thread of a hub: greenlets cannot be waited for in another one."""
+class _CoroutineRun:
+    """Runs a coroutine in a thread, on an event loop of its own; may be cancelled from another."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+        self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
+
+    def __call__(self) -> Any:
+        return complete(self._run())
+
+    async def _run(self) -> Any:
+        from asyncio import current_task  # slow to import, and loaded by now
+
+        self._task = current_task()
+        if self._is_cancelled:
+            self._coroutine.close()
+            return None
+
+        return await self._coroutine
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        task = self._task
+        if task is not None:
+            try:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+            except RuntimeError:
+                return  # it has ended: its loop is closed
+
+
+def has_thread(hub: Any) -> bool:
+    """Tell whether the thread of a hub lives: no other one can run its greenlets."""
+    return hub.thread_ident in sys._current_frames()
+
+
+def call_in_hub(
+    hub: Any, func: Callable[..., object], *args: Any, seconds: float | None = None
+) -> bool:
+    """
+    Call a function in the thread of a hub: greenlets cannot be waited for in another one.
+
+    :param seconds: how long to wait for its end; None to wait for as long as it takes
+    :return: whether it has ended; False if it goes on, will be called later, or if the thread has
+        ended, in which case it will not be called
+    """
     if hub.thread_ident == get_ident():
         func(*args)
-        return
+        return True
 
     errors: list[BaseException] = []
     done = allocate_lock()
@@ -92,7 +214,17 @@ def call_in_hub(hub: Any, func: Callable[..., object], *args: Any) -> None:
         finally:
             done.release()
 
+    if not has_thread(hub):
+        return False
     hub.loop.run_callback_threadsafe(gevent.spawn, call)
-    done.acquire()
+    deadline = None if seconds is None else monotonic() + seconds
+    while True:
+        left = CHECK_SECONDS if deadline is None else deadline - monotonic()
+        if done.acquire(timeout=max(min(left, CHECK_SECONDS), 0)):
+            break
+        if left <= 0 or not has_thread(hub):
+            return False
+
     if errors:
         raise errors[0]
+    return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 from types import FunctionType, MethodType
@@ -10,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._refs import iscoroutinefunction_partial
 from ..events import JobExecutionEvent
-from ._loop import LoopExecutor, own_future
-from .base import Runs, run_job
+from ._loop import LoopEndedError, LoopExecutor, Submission, own_future
+from .base import complete
 
 try:
     from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-    from twisted.internet.threads import deferToThreadPool
     from twisted.python.failure import Failure
     from twisted.python.threadable import isInIOThread
 except ImportError as exc:  # pragma: no cover
@@ -23,7 +23,6 @@ except ImportError as exc:  # pragma: no cover
 
 if TYPE_CHECKING:
     from ..job import Job
-    from ..schedulers.base import BaseScheduler
 
 
 class TwistedExecutor(LoopExecutor):
@@ -36,74 +35,128 @@ class TwistedExecutor(LoopExecutor):
     it returned, if any, has fired.
     """
 
+    _loop_attribute = "_reactor"
+    _scheduler_name = "TwistedScheduler"
     _reactor: Any = None
 
-    def start(self, scheduler: BaseScheduler, alias: str) -> None:
-        """
-        Take over the scheduler's reactor; see the base class.
-
-        :raises TypeError: if the scheduler has none
-        """
-        reactor = getattr(scheduler, "_reactor", None)
-        if reactor is None:
-            raise TypeError(
-                f"TwistedExecutor runs jobs in the reactor of its scheduler, but "
-                f"{type(scheduler).__name__} has none: use TwistedScheduler, or another executor"
-            )
-
-        super().start(scheduler, alias)
-        self._reactor = reactor
-
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        in_reactor = belongs_in_reactor(job.func)
-        run = self._run_in_reactor if in_reactor else self._run_in_pool
+        submission = self._new_submission(job, run_times)
+        if belongs_in_reactor(job.func):
+            self._begin_in_reactor(submission)
+        else:
+            runs = submission.future = _ThreadRuns(self, submission)
+            runs.begin()
+            self._keep(submission, runs, needs_loop=False)
+
+    def _begin_in_reactor(self, submission: Submission) -> None:
         future: Deferred[Any] = Deferred()
-        future.addCallback(lambda _: Deferred.fromCoroutine(run(job, run_times, future)))
-        future.addBoth(lambda result: self._finish(job, run_times, future, _unpacker(result)))
-        self._keep(future, can_cancel=in_reactor)
+        future.addCallback(lambda _: Deferred.fromCoroutine(_make_runs(submission, maybeDeferred)))
+        future.addBoth(lambda result: self._finish(submission, _unpacker(submission, result)))
+        self._keep(submission, future, needs_loop=True)
         # Not at once: first, all that is due is handed over.
         self._reactor.callLater(0, future.callback, None)
 
-    async def _run_in_reactor(
-        self, job: Job, run_times: list[datetime], future: Any
-    ) -> list[JobExecutionEvent]:
-        own_future.set(future)
-        runs = Runs(job, job._jobstore_alias, self._logger.name)
-        for run_time in runs.due(run_times):
-            with runs.recording(run_time) as outcome:
-                outcome.retval = await maybeDeferred(job.func, *job.args, **job.kwargs)
-            if isinstance(outcome.exception, CancelledError):
-                runs.cancel(outcome.exception)
-
-        return runs.events
-
-    async def _run_in_pool(
-        self, job: Job, run_times: list[datetime], future: Any
-    ) -> list[JobExecutionEvent]:
-        events = await deferToThreadPool(
-            self._reactor,
-            self._reactor.getThreadPool(),
-            run_job,
-            job,
-            job._jobstore_alias,
-            run_times,
-            self._logger.name,
-        )
-        runs = Runs(job, job._jobstore_alias, self._logger.name)
-        for event in events:
-            if isinstance(event.retval, Deferred):
-                with runs.recording(event.scheduled_run_time) as outcome:
-                    outcome.retval = await event.retval
-            else:
-                runs.events.append(event)
-
-        return runs.events
+    def _is_running(self, loop: Any) -> bool:
+        return bool(loop.running)
 
     def _runs_elsewhere(self) -> bool:
         return self._reactor is not None and self._reactor.running and not isInIOThread()  # type: ignore[no-untyped-call]
 
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
         self._reactor.callFromThread(func, *args)
+
+
+async def _make_runs(submission: Submission, call: Callable[..., Any]) -> None:
+    """Make runs one after the other: each when the Deferred of the one before has fired."""
+    own_future.set(submission.future)
+    job, runs = submission.job, submission.runs
+    for run_time in runs.due(submission.run_times):
+        with runs.recording(run_time) as outcome:
+            outcome.retval = await call(job.func, *job.args, **job.kwargs)
+        if submission.is_cancelled and isinstance(outcome.exception, CancelledError):
+            runs.cancel(outcome.exception)
+
+
+class _ThreadRuns:
+    """
+    Makes runs in the reactor's thread pool.
+
+    While a Deferred that a function has returned is waited for, no thread is: the steps between
+    are those of a coroutine, and each is made by whichever thread is free.
+    """
+
+    def __init__(self, executor: TwistedExecutor, submission: Submission) -> None:
+        self._executor = executor
+        self._submission = submission
+        self._steps = _make_runs(submission, _call_in_thread)
+        self._context = copy_context()  # the same for all steps, whatever their thread
+        self._awaited: Deferred[Any] | None = None
+
+    def begin(self) -> None:
+        self._go_on(self._steps.send, None)
+
+    def _go_on(self, step: Callable[[Any], Any], value: Any) -> None:
+        """Have a thread make the next step."""
+        reactor = self._submission.loop
+        pool = reactor.getThreadPool() if reactor.running else None
+        if pool is None or pool.joined:  # it would drop the step without a word
+            raise LoopEndedError(self._submission.job.id)
+
+        pool.callInThread(self._make_step, step, value)
+
+    def _make_step(self, step: Callable[[Any], Any], value: Any) -> None:
+        try:
+            deferred = self._context.run(step, value)
+        except StopIteration:
+            self._deliver(self._finish, None)
+        except BaseException as exc:
+            self._deliver(self._finish, exc)
+        else:
+            self._deliver(self._wait_for, deferred)
+
+    def _deliver(self, func: Callable[[Any], object], value: Any) -> None:
+        self._executor._deliver(self._submission, partial(func, value))
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._executor._finish(self._submission, _unpacker(self._submission, error))
+
+    def _wait_for(self, deferred: Deferred[Any]) -> None:
+        self._awaited = deferred
+        self._submission.needs_loop = True
+        deferred.addBoth(self._fired)
+        if self._submission.is_cancelled:
+            deferred.cancel()
+
+    def _fired(self, result: Any) -> None:
+        self._awaited = None
+        self._submission.needs_loop = False
+        try:
+            if isinstance(result, Failure):
+                self._go_on(self._steps.throw, result.value)
+            else:
+                self._go_on(self._steps.send, result)
+        except LoopEndedError as exc:
+            self._finish(exc)
+
+    def cancel(self) -> None:
+        """Cancel the Deferred that is waited for; what runs in a thread ends by itself."""
+        if self._awaited is not None:
+            self._awaited.cancel()
+
+
+async def _call_in_thread(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    result = complete(func(*args, **kwargs))
+    return await _Fired(result) if isinstance(result, Deferred) else result
+
+
+class _Fired:
+    """Awaits what a Deferred fires with, for a coroutine that no reactor goes on with."""
+
+    def __init__(self, deferred: Deferred[Any]) -> None:
+        self._deferred = deferred
+
+    def __await__(self) -> Generator[Deferred[Any], Any, Any]:
+        return (yield self._deferred)
 
 
 def belongs_in_reactor(func: Any) -> bool:
@@ -122,7 +175,14 @@ def belongs_in_reactor(func: Any) -> bool:
     return "Deferred" in str(getattr(call, "__annotations__", {}).get("return"))
 
 
-def _unpacker(result: Any) -> Callable[[], list[JobExecutionEvent]]:
-    if isinstance(result, Failure):
-        return result.raiseException
-    return lambda: result
+def _unpacker(submission: Submission, result: Any) -> Callable[[], list[JobExecutionEvent]]:
+    """Return what returns the events of a submission, or raises why there are not all of them."""
+
+    def unpack() -> list[JobExecutionEvent]:
+        if isinstance(result, Failure):
+            result.raiseException()
+        if isinstance(result, BaseException):
+            raise result
+        return submission.runs.events
+
+    return unpack

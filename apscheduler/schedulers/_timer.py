@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextvars import copy_context
-from threading import Thread, get_ident
+from functools import partial
+from threading import Thread, get_ident, local
+from time import monotonic
 from typing import Any
 
+from ..executors._leftovers import HoldsRuns
 from . import SchedulerNotRunningError
 from ._dispatch import Backlog
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler, check_wait
@@ -15,8 +18,18 @@ from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler, check_wait
 # After the runs of so many jobs, the loop has its turn before more are handed over.
 RUNS_AT_ONCE = 50
 
+# So many seconds a shutdown that need not wait for jobs gives to a pass that is going on.
+PASS_SECONDS = 1.0
 
-class EventLoopScheduler(BaseScheduler):
+# In a thread that makes a pass beside the loop: the scheduler whose pass it is.
+_beside_loop = local()
+
+
+class _Pass:
+    """A pass beside the loop; another one takes its place when the scheduler is started anew."""
+
+
+class EventLoopScheduler(BaseScheduler, HoldsRuns):
     """
     Looks for due jobs on an event loop that somebody else runs.
 
@@ -27,9 +40,10 @@ class EventLoopScheduler(BaseScheduler):
 
     _timeout: Any = None  # what _call_later() returned; None if no timer is armed
     _loop_thread: int | None = None  # where the loop runs; None: it has not called us yet
-    _pass_thread: int | None = None  # where a pass is going on beside the loop
-    _pass_is_on = False
-    _after_pass: Callable[[], None] | None = None  # what waits for that pass to end
+    _pass: _Pass | None = None  # the one that is going on beside the loop
+    _after_pass: Callable[[], object] | None = None  # what waits for that pass to end
+    _shutdown_number = 0
+    _stopping: Thread | None = None  # waits for running jobs, beside the loop
 
     @abstractmethod
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
@@ -47,10 +61,34 @@ class EventLoopScheduler(BaseScheduler):
     def _cancel(self, timer: Any) -> None:
         """Cancel what :meth:`_call_later` returned. It may have been called already."""
 
+    def _is_loop_running(self) -> bool:
+        """Tell whether the loop runs; True if that is not known."""
+        return True
+
     # --- looking for due jobs ------------------------------------------------------------------
 
+    def _enter_start(self) -> None:
+        if self._shutting_down and not self._is_loop_running():
+            self._end_shutdown_of_ended_loop()
+        super()._enter_start()
+        self._forget_loop()
+
+    def _forget_loop(self) -> None:
+        """Forget what went on, on a loop that may have ended in the middle of it."""
+        self._timeout = self._loop_thread = self._pass = self._after_pass = None
+
     def wakeup(self) -> None:
-        self._call_soon(self._tick)
+        if self.state == STATE_STOPPED:
+            return
+        try:
+            self._call_soon(self._tick)
+        except RuntimeError as exc:
+            if self.running:  # it may have been shut down meanwhile
+                self._logger.error(
+                    "No job will run any more, for the event loop has ended (%s): shut the "
+                    "scheduler down, and start it on a loop that runs",
+                    exc,
+                )
 
     def _tick(self) -> None:
         """Look for due jobs: here or, if a job store may keep the loop waiting, in a thread."""
@@ -59,30 +97,68 @@ class EventLoopScheduler(BaseScheduler):
         if self.state == STATE_STOPPED:
             return
 
-        if self._pass_is_on:
+        if self._pass is not None:
             self._after_pass = self._after_pass or self._tick
-        elif any(store.may_block() for store in list(self._jobstores.values())):
-            self._pass_is_on = True
-            # No daemon: the exit of the interpreter waits for what is being written.
-            _start_thread(self._look_beside_loop, daemon=False)
+        elif self._may_block():
+            self._begin_pass(self._look)
         else:
-            self._start_timer(self._look())
+            self._look_here()
 
-    def _look_beside_loop(self) -> None:
-        self._pass_thread = get_ident()
-        wait_seconds = self._look()
-        self._pass_thread = None
+    def _may_block(self) -> bool:
+        return any(store.may_block() for store in list(self._jobstores.values()))
+
+    def _look_here(self) -> None:
+        wait_seconds: float | None = self.jobstore_retry_interval
         try:
-            self._call_soon(self._end_pass, wait_seconds)
+            wait_seconds = self._look()
+        finally:  # Ctrl+C: if the loop goes on all the same, so does the scheduler
+            self._start_timer(wait_seconds)
+
+    def _begin_pass(self, look: Callable[[], float | None]) -> None:
+        self._pass = _Pass()
+        self._note_whether_runs_are_held(True)
+        # No daemon: the exit of the interpreter waits for what is being written.
+        _start_thread(partial(self._look_beside_loop, self._pass, look), daemon=False)
+
+    def _look_beside_loop(self, own: _Pass, look: Callable[[], float | None]) -> None:
+        wait_seconds: float | None = self.jobstore_retry_interval
+        backlog = self._backlog
+        _beside_loop.scheduler = self
+        try:
+            wait_seconds = look()
+        except BaseException:  # no signal ends this thread: it is a fault of some part
+            self._logger.exception(
+                "Looking for due jobs failed -- trying again in %s seconds", wait_seconds
+            )
+        finally:
+            _beside_loop.scheduler = None
+            if self._backlog is not backlog:  # a shutdown did not wait for the end of this
+                self._handover.drop(backlog)
+
+        try:
+            self._call_soon(self._end_pass, own, wait_seconds)
         except RuntimeError:
-            self._pass_is_on = False
+            self._drop_after_end_of_loop(own)
+
+    def _drop_after_end_of_loop(self, own: _Pass) -> None:
+        """Tell of the runs that a pass has moved on when the loop had ended before it."""
+        if self._pass is own:
+            self._pass = None
             if self.running:
                 self._logger.exception("The event loop ended before the scheduler was shut down")
-                self._handover.drop(self._backlog)
-                self._backlog = Backlog()
+                self._drop_runs()
+
+    def _drop_runs(self) -> None:
+        """Tell of the runs that were moved on, and that no executor will get."""
+        self._handover.drop(self._backlog)
+        self._backlog = Backlog()
+        self._note_whether_runs_are_held(False)
+
+    def _tell_at_exit(self) -> None:
+        self._drop_runs()
 
     def _hand_over_ready_runs(self) -> None:
-        if get_ident() == self._pass_thread:
+        if getattr(_beside_loop, "scheduler", None) is self:
             return  # executors and listeners expect the thread of the loop
 
         if self.state == STATE_STOPPED:
@@ -90,7 +166,9 @@ class EventLoopScheduler(BaseScheduler):
             return
 
         self._handover.hand_over(self._backlog, RUNS_AT_ONCE)
-        if self._backlog.ready:
+        backlog = self._backlog
+        self._note_whether_runs_are_held(bool(self._pass or backlog.ready or backlog.stuck))
+        if backlog.ready:
             self._call_soon(self._hand_over_more)
 
     def _hand_over_more(self) -> None:
@@ -99,9 +177,13 @@ class EventLoopScheduler(BaseScheduler):
         if not self._backlog.ready:
             self._tick()  # jobs that are due again were passed over while they waited here
 
-    def _end_pass(self, wait_seconds: float | None) -> None:
+    def _end_pass(self, own: _Pass, wait_seconds: float | None) -> None:
         """Hand over what a pass beside the loop has moved on."""
-        self._pass_is_on = False
+        if self._pass is not own:
+            self.wakeup()  # if the scheduler was started anew, what it moved on is still there
+            return
+
+        self._pass = None
         then, self._after_pass = self._after_pass, None
         try:
             self._hand_over_ready_runs()
@@ -111,12 +193,15 @@ class EventLoopScheduler(BaseScheduler):
                 wait_seconds = retry if wait_seconds is None else min(wait_seconds, retry)
             if then is not None:
                 then()
-            elif self.state != STATE_STOPPED:
+            else:
                 self._start_timer(wait_seconds)
 
     def _start_timer(self, wait_seconds: float | None) -> None:
         """Have the loop look again after so many seconds, or after a minute at the latest."""
         self._stop_timer()
+        if self.state == STATE_STOPPED:
+            return
+
         seconds = MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT)
         self._timeout = self._call_later(seconds, self._tick)
 
@@ -135,11 +220,26 @@ class EventLoopScheduler(BaseScheduler):
                 raise SchedulerNotRunningError
             self.state = STATE_STOPPED
             self._shutting_down = True
+            self._shutdown_number += 1
 
     def shutdown(self, wait: bool | float = True) -> Any:
         self._enter_shutdown(wait)
         self._on_loop(self._stop_timer)
         self._stop(wait)
+
+    def _begin_shutdown(self, wait: bool | float, then: Callable[[], object]) -> None:
+        """
+        Stop everything that was started, on the loop, which goes on meanwhile.
+
+        :param then: called when all is stopped
+        """
+        if not self._is_loop_running():
+            self._shut_down_without_loop(then)
+            return
+
+        # The context tells executors which run asks for this, so as not to wait for it.
+        run = copy_context().run
+        self._on_loop(run, self._shutdown, wait, then)
 
     def _on_loop(self, func: Callable[..., object], *args: Any) -> None:
         """Call a function on the loop: at once if this is its thread."""
@@ -157,47 +257,96 @@ class EventLoopScheduler(BaseScheduler):
         :param then: called on the loop when all is stopped
         """
         self._stop_timer()
-        if self._pass_is_on:
-            run = copy_context().run
-            self._after_pass = lambda: run(self._shutdown, wait, then)
-            return
+        if self._pass is not None:
+            self._when_pass_ends(self._shutdown, wait, then)
+        elif self._may_block():
+            # What failed has to be settled, which reads and writes: the last pass.
+            self._begin_pass(self._hand_over_last_runs)
+            self._when_pass_ends(self._shut_down_parts, wait, then)
+        else:
+            self._hand_over_last_runs()
+            self._shut_down_parts(wait, then)
 
-        self._hand_over_last_runs()
-        if any(executor._instances for executor in list(self._executors.values())):
-            # The context tells executors which run asks for this, so as not to wait for it.
+    def _when_pass_ends(
+        self, go_on: Callable[..., object], wait: bool | float, then: Callable[[], object]
+    ) -> None:
+        """Go on with the shutdown after the pass; if it lasts too long, without it."""
+        run = copy_context().run
+        begin = monotonic()
+
+        def time_left() -> bool | float:
+            return wait if isinstance(wait, bool) else max(begin + wait - monotonic(), 0.0)
+
+        self._after_pass = lambda: run(go_on, time_left(), then)
+        if wait is not True:
+            patience = PASS_SECONDS if wait is False else wait
+            give_up = partial(run, self._give_up_pass, False if wait is False else 0.0, then)
+            self._timeout = self._call_later(patience, give_up)
+
+    def _give_up_pass(self, wait: bool | float, then: Callable[[], object]) -> None:
+        self._logger.error("A job store does not answer: the scheduler shuts down all the same")
+        self._pass = self._after_pass = None
+        self._shut_down_parts(wait, then)
+
+    def _shut_down_parts(self, wait: bool | float, then: Callable[[], object]) -> None:
+        """Stop executors and job stores: beside the loop, if one of them may keep it waiting."""
+        self._stop_timer()
+        has_runs = any(executor._instances for executor in list(self._executors.values()))
+        if has_runs or self._may_block():
             run = copy_context().run
-            _start_thread(lambda: run(self._stop_beside_loop, wait, then), daemon=True)
+            stop = partial(run, self._stop_beside_loop, self._shutdown_number, wait, then)
+            self._stopping = _start_thread(stop, daemon=True)
         else:
             self._stop_parts(wait=False)
-            self._end_shutdown(then)
+            self._end_shutdown(self._shutdown_number, then)
 
     def _shut_down_without_loop(self, then: Callable[[], object]) -> None:
         """Stop when the loop does not run: no job that needs it would begin, nor end."""
         self._stop_timer()
         self._stop_parts(wait=False)
-        self._end_shutdown(then)
+        self._end_shutdown(self._shutdown_number, then)
 
-    def _stop_beside_loop(self, wait: bool | float, then: Callable[[], object]) -> None:
+    def _end_shutdown_of_ended_loop(self) -> None:
+        """Bring a shutdown to its end whose loop has ended in the middle of it."""
+        stopping = self._stopping
+        if stopping is not None:
+            stopping.join()  # it has seen that the loop has ended, or is about to
+        if self._shutting_down:
+            self._shut_down_without_loop(lambda: None)
+
+    def _stop_beside_loop(
+        self, number: int, wait: bool | float, then: Callable[[], object]
+    ) -> None:
         self._stop_parts(wait)
         try:
-            self._call_soon(self._end_shutdown, then)
+            self._call_soon(self._end_shutdown, number, then)
         except RuntimeError:  # the loop was closed: nobody waits any more
-            self._leave_shutdown()
+            self._end_shutdown(number, lambda: None)
 
-    def _end_shutdown(self, then: Callable[[], object]) -> None:
+    def _end_shutdown(self, number: int, then: Callable[[], object]) -> None:
         try:
-            self._leave_shutdown()
+            if self._shutting_down and number == self._shutdown_number:
+                self._stopping = None
+                self._leave_shutdown()
         finally:
             then()
 
+    def _leave_shutdown(self) -> None:
+        self._note_whether_runs_are_held(False)
+        super()._leave_shutdown()
+
     def _after_fork(self) -> None:
         super()._after_fork()
-        self._timeout = self._loop_thread = self._after_pass = None
-        self._pass_is_on = False
+        self._forget_loop()
+        self._stopping = None
 
 
-def _start_thread(func: Callable[[], object], daemon: bool) -> None:
+def _start_thread(func: Callable[[], object], daemon: bool) -> Thread | None:
+    thread = Thread(target=func, name="APScheduler", daemon=daemon)
     try:
-        Thread(target=func, name="APScheduler", daemon=daemon).start()
+        thread.start()
     except RuntimeError:  # no thread can be had: better a loop that waits than nothing done
         func()
+        return None
+
+    return thread

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from .._refs import maybe_ref
-from ..executors.asyncio import AsyncIOExecutor
+from ..executors.asyncio import AsyncIOExecutor, is_running_here
 from ..executors.base import BaseExecutor
 from ._timer import EventLoopScheduler
 
@@ -44,10 +44,13 @@ class AsyncIOScheduler(EventLoopScheduler):
 
         :raises RuntimeError: if no loop is running and none was given, or it is closed
         """
-        if not self.running:
-            self._eventloop = self._find_loop()
-            self._context = copy_context()
         super().start(paused)
+
+    def _enter_start(self) -> None:
+        loop = None if self.running else self._find_loop()
+        super()._enter_start()
+        self._eventloop = loop
+        self._context = copy_context()
 
     def _find_loop(self) -> Any:
         loop = self._given_loop or _running_loop(type(self).__name__)
@@ -69,18 +72,13 @@ class AsyncIOScheduler(EventLoopScheduler):
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
         self._enter_shutdown(wait)
-        loop = self._eventloop
-        finished: asyncio.Future[None] = loop.create_future()
+        finished: asyncio.Future[None] = self._eventloop.create_future()
 
         def finish() -> None:
             if not finished.done():  # who awaits it may have cancelled it
                 finished.set_result(None)
 
-        if loop.is_running():
-            self._on_loop(self._shutdown, wait, finish)
-        else:
-            self._shut_down_without_loop(finish)
-
+        self._begin_shutdown(wait, finish)
         return finished
 
     async def __aenter__(self: Self) -> Self:
@@ -90,6 +88,15 @@ class AsyncIOScheduler(EventLoopScheduler):
     async def __aexit__(self, *exc_info: object) -> None:
         if self.running:  # it may have been shut down already
             await self.shutdown()
+
+    def _is_loop_running(self) -> bool:
+        return bool(self._eventloop.is_running())
+
+    def _on_loop(self, func: Callable[..., object], *args: Any) -> None:
+        if is_running_here(self._eventloop):
+            func(*args)
+        else:
+            self._call_soon(func, *args)
 
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
         self._eventloop.call_soon_threadsafe(func, *args, context=self._context.copy())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from ..executors._loop import CANCEL_SECONDS
 from ..executors.base import BaseExecutor
-from ..executors.gevent import GeventExecutor, call_in_hub
+from ..executors.gevent import GeventExecutor, call_in_hub, has_thread
 from ._with import WithBlock
-from .base import BaseScheduler
+from .base import BaseScheduler, check_wait
 from .blocking import BlockingScheduler
 
 try:
@@ -16,6 +18,11 @@ try:
     from gevent.lock import RLock
 except ImportError as exc:  # pragma: no cover
     raise ImportError("GeventScheduler needs gevent: pip install apscheduler[gevent]") from exc
+
+
+# So many seconds a shutdown that is asked for in another thread waits for its turn, beside those
+# that it was told to wait for running jobs.
+TURN_SECONDS = 2.0
 
 
 class GeventScheduler(WithBlock, BlockingScheduler):
@@ -42,19 +49,47 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         return self._greenlet
 
     def shutdown(self, wait: bool | float = True) -> None:
-        call_in_hub(self._hub or gevent.get_hub(), self._shutdown, wait)
+        """
+        Stop the scheduler and its jobs. It may be started again.
+
+        If it is called in another thread and that of the scheduler is kept busy by a job, it
+        returns after so many seconds, and the scheduler stops when its greenlet has a turn.
+
+        :param wait: True to wait until the running jobs have ended (but for one that calls this),
+            False to kill their greenlets, or the number of seconds after which they are killed
+        :raises SchedulerNotRunningError: if the scheduler is stopped
+        """
+        check_wait(wait)
+        hub = self._hub
+        if hub is None or not has_thread(hub):
+            self._shutdown(wait)
+            return
+
+        seconds = None if wait is True else wait + TURN_SECONDS
+        if not call_in_hub(hub, self._shutdown, wait, seconds=seconds):
+            self._logger.error(
+                "The scheduler cannot shut down before a job or a job store lets the other "
+                "greenlets of its thread have their turn"
+            )
 
     def _shutdown(self, wait: bool | float) -> None:
-        greenlet = self._greenlet
+        greenlet, hub = self._greenlet, self._hub
         super().shutdown(wait)
+        if self._shutting_down:
+            return  # another greenlet does the rest
+
         if self._greenlet is greenlet:  # no listener has started the scheduler anew
             self._greenlet = self._hub = None
-        if greenlet is not None and greenlet is not gevent.getcurrent():
-            greenlet.join()
+        is_elsewhere = hub is not gevent.get_hub() or greenlet is gevent.getcurrent()
+        if greenlet is not None and not is_elsewhere:
+            greenlet.join(None if wait is True else CANCEL_SECONDS)
 
     def _after_fork(self) -> None:
         super()._after_fork()
         self._greenlet = self._hub = None
+
+    def _start_beside(self, func: Callable[[], object]) -> Any:
+        return gevent.spawn(func)
 
     def _create_event(self) -> Any:
         return Event()

@@ -45,9 +45,11 @@ class QtScheduler(WithBlock, EventLoopScheduler):
 
     def start(self, paused: bool = False) -> None:
         """Start on the event loop, which may be run later; see the base class."""
-        if not self.running:
-            self._relay = _Relay()
         super().start(paused)
+
+    def _enter_start(self) -> None:
+        super()._enter_start()
+        self._relay = _Relay()
 
     def shutdown(self, wait: bool | float = True) -> None:
         relay = self._relay

@@ -32,12 +32,21 @@ class TornadoScheduler(AsyncIOScheduler):
     _given_ioloop: Any = None
 
     def _configure(self, config: dict[str, Any]) -> None:
+        if "event_loop" in config:
+            raise ValueError(
+                "TornadoScheduler has no option event_loop: give it io_loop=..., or start it on "
+                "its loop"
+            )
         self._given_ioloop = self._ioloop = maybe_ref(config.pop("io_loop", None))
         super()._configure(config)
 
     def _find_loop(self) -> Any:
         self._ioloop = self._given_ioloop or IOLoop.current()
-        return self._ioloop.asyncio_loop
+        loop = self._ioloop.asyncio_loop
+        if loop.is_closed():
+            raise RuntimeError(f"Cannot start on {self._ioloop!r}: it is closed")
+
+        return loop
 
     def _create_default_executor(self) -> BaseExecutor:
         return TornadoExecutor()

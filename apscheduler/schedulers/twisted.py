@@ -58,17 +58,15 @@ class TwistedScheduler(EventLoopScheduler):
         """
         self._enter_shutdown(wait)
         finished: Deferred[None] = Deferred()
-        finish = partial(finished.callback, None)
-        if self._reactor.running:
-            self._on_loop(self._shutdown, wait, finish)
-        else:
-            self._shut_down_without_loop(finish)
-
+        self._begin_shutdown(wait, partial(finished.callback, None))
         return finished
 
     @property
     def _delayedcall(self) -> Any:
         return self._timeout
+
+    def _is_loop_running(self) -> bool:
+        return bool(self._reactor.running)
 
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
         self._reactor.callFromThread(func, *args)
