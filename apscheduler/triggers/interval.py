@@ -195,6 +195,7 @@ class IntervalTrigger(BaseTrigger):
         start, end = state["start_date"], state["end_date"]
         if "start_given" not in state:  # 3.x wrote it, with dates as they were given
             start = convert_to_datetime(start, self.timezone, "start_date")
+            assert start is not None, "every version stored a start date"
             end = convert_to_datetime(end, self.timezone, "end_date")
         self.start_date, self.end_date = start, end
 
