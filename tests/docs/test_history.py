@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import apscheduler
+
 from .pages import DOCS, ROOT
 
 if sys.version_info >= (3, 11):
@@ -42,6 +44,12 @@ def test_a_fragment_has_a_name_that_towncrier_finds(fragment: Path) -> None:
 def test_the_readme_of_the_fragments_names_every_kind() -> None:
     text = (FRAGMENTS / "README.rst").read_text(encoding="utf-8")
     assert set(re.findall(r"``(\w+)``", text)) == set(kinds())
+
+
+def test_the_newest_section_is_that_of_this_version() -> None:
+    history = (DOCS / "history.rst").read_text(encoding="utf-8")
+    newest = re.findall(r"^(\S+) \(\d{4}-\d\d-\d\d\)\n-+$", history, re.MULTILINE)[0]
+    assert newest == apscheduler.version
 
 
 def test_the_history_has_a_place_for_the_next_release() -> None:
