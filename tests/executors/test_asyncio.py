@@ -174,6 +174,29 @@ def test_a_submission_that_is_cancelled_makes_no_more_runs_and_tells_of_each() -
     assert {type(event.exception) for event in errors} == {asyncio.CancelledError}
 
 
+def test_what_a_run_waits_for_may_be_cancelled_without_the_other_runs() -> None:
+    begun: list[str] = []
+
+    async def job() -> None:
+        begun.append("run")
+        inner = asyncio.get_running_loop().create_future()
+        inner.cancel()
+        await inner
+
+    async def main() -> Recorder:
+        scheduler = AsyncIOScheduler()
+        recorder = Recorder(scheduler)
+        async with scheduler:
+            overdue = scheduler._now() - timedelta(seconds=2)
+            settings: dict[str, Any] = {"start_date": overdue, "next_run_time": overdue}
+            scheduler.add_job(job, "interval", seconds=1, coalesce=False, **settings)
+            await until(lambda: recorder.of(EVENT_JOB_ERROR))
+        return recorder
+
+    errors = asyncio.run(main()).of(EVENT_JOB_ERROR)
+    assert len(begun) == len(errors) >= 3
+
+
 def test_a_coroutine_that_refuses_to_be_cancelled_does_not_hold_up_the_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

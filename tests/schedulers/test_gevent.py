@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import gevent
 import pytest
 from gevent.event import Event as GeventEvent
 from gevent.lock import RLock
 
+from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.executors._loop import LoopEndedError
 from apscheduler.schedulers.gevent import GeventScheduler
+from tests.recorder import OUTCOMES, Recorder
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -45,6 +49,63 @@ def test_other_greenlets_run_while_it_waits() -> None:
     with GeventScheduler() as scheduler:
         scheduler.add_job(print, "interval", hours=1)
         assert gevent.spawn(lambda: "ran").get(timeout=30) == "ran"
+
+
+@pytest.mark.parametrize("wait", [False, 0.01])
+def test_a_shutdown_in_another_thread_does_not_wait_for_a_job_that_gives_no_turn(
+    wait: bool | float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apscheduler.schedulers.gevent.TURN_SECONDS", 0.05)
+    begun, goes_on = Event(), Event()
+
+    def job() -> None:
+        begun.set()
+        assert goes_on.wait(30)  # it keeps the whole thread
+
+    def live() -> None:
+        scheduler.start()
+        scheduler.add_job(job)
+        while scheduler.running:
+            gevent.sleep(0.001)
+
+    scheduler = GeventScheduler()
+    recorder = Recorder(scheduler)
+    thread = Thread(target=live)
+    thread.start()
+    assert begun.wait(30)
+    scheduler.shutdown(wait)
+    assert not goes_on.is_set()
+    goes_on.set()
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    thread.join(30)
+    assert not scheduler.running
+
+
+def test_its_runs_are_told_and_it_starts_anew_when_its_thread_has_ended() -> None:
+    begun = GeventEvent()
+
+    def job() -> None:
+        begun.set()
+        GeventEvent().wait()
+
+    def live() -> None:
+        scheduler.start()
+        scheduler.add_job(job)
+        assert begun.wait(30)
+
+    scheduler = GeventScheduler()
+    recorder = Recorder(scheduler)
+    thread = Thread(target=live)
+    thread.start()
+    thread.join(30)
+    scheduler.shutdown()
+    (event,) = recorder.of(OUTCOMES)
+    assert isinstance(event.exception, LoopEndedError)
+
+    greenlet = scheduler.start()
+    scheduler.add_job(scheduler.shutdown)
+    greenlet.join(30)
+    assert greenlet.successful()
 
 
 @pytest.mark.timeout(300)

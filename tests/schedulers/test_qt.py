@@ -107,6 +107,41 @@ def test_the_window_of_a_program_may_be_closed_while_jobs_wait(app: Any) -> None
     assert not scheduler.running
 
 
+def test_runs_moved_on_while_the_application_ends_are_told() -> None:
+    program = """
+import threading
+from apscheduler.schedulers.qt import QtCore, QtScheduler
+from apscheduler.events import EVENT_JOB_MISSED
+from apscheduler.jobstores.memory import MemoryJobStore
+
+ended = threading.Event()
+
+class Slow(MemoryJobStore):
+    def may_block(self):
+        return True
+    def get_due_jobs(self, now):
+        app.quit()
+        ended.wait()
+        return super().get_due_jobs(now)
+
+app = QtCore.QCoreApplication([])
+scheduler = QtScheduler(jobstores={"default": Slow()})
+scheduler.add_listener(lambda event: print("missed", event.job_id), EVENT_JOB_MISSED)
+scheduler.add_job(print, id="job")
+scheduler.start()
+app.exec()
+ended.set()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("missed job\n", 0), done.stderr
+
+
+def test_one_that_is_woken_before_it_starts_does_nothing(app: Any) -> None:
+    scheduler = QtScheduler()
+    scheduler.wakeup()
+    assert scheduler._timeout is None
+
+
 @pytest.mark.parametrize("binding", BINDINGS[1:])
 @pytest.mark.timeout(300)
 def test_it_behaves_the_same_with_other_bindings(binding: str) -> None:

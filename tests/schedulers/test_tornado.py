@@ -41,6 +41,20 @@ def test_it_takes_the_current_loop_when_it_starts() -> None:
     asyncio.run(main())
 
 
+def test_the_option_of_another_scheduler_is_refused() -> None:
+    loop = asyncio.new_event_loop()
+    with pytest.raises(ValueError, match="give it io_loop="):
+        TornadoScheduler(event_loop=loop)
+    loop.close()
+
+
+def test_it_refuses_a_closed_loop() -> None:
+    loop = IOLoop(make_current=False)
+    loop.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        TornadoScheduler(io_loop=loop).start()
+
+
 def test_methods_of_a_subclass_may_be_sent_to_the_loop() -> None:
     class Scheduler(TornadoScheduler):
         @run_in_ioloop
