@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pickle
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import nsmallest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .._refs import maybe_ref
 from .._time import datetime_to_utc_timestamp
 from ..job import Job
-from .persistent import PersistentJobStore, Record
+from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
+
+if TYPE_CHECKING:
+    from ..schedulers.base import BaseScheduler
 
 
 class NodeJobStore(PersistentJobStore):
@@ -22,13 +26,27 @@ class NodeJobStore(PersistentJobStore):
     has changed.
 
     :param path: under which the nodes are
+    :param client: a client to use, or a reference to one (``"module:name"``); it is left open at
+        shutdown unless ``close_connection_on_exit`` is true
+    :param close_connection_on_exit: whether to close a ``client`` that was given at shutdown
+    :param pickle_protocol: protocol of :mod:`pickle` for what is written
+    :param connect_args: arguments for the client, if no ``client`` is given
     :raises ValueError: if ``path`` is empty
     """
 
     #: under which the nodes are
     path: str
+    #: the client in use
+    client: Any
 
-    def __init__(self, path: str, pickle_protocol: int) -> None:
+    def __init__(
+        self,
+        path: str = "/apscheduler",
+        client: Any = None,
+        close_connection_on_exit: bool = False,
+        pickle_protocol: int = PICKLE_PROTOCOL,
+        **connect_args: Any,
+    ) -> None:
         super().__init__(pickle_protocol)
         if not path:
             raise ValueError(f'{type(self).__name__} needs a "path" that is not empty')
@@ -38,11 +56,39 @@ class NodeJobStore(PersistentJobStore):
         self._index: dict[str, tuple[int, float | None]] = {}
         self._indexed_generation = 0
 
+        self.close_connection_on_exit = close_connection_on_exit
+        # None: the client is not ours to make.
+        self._connect_args = connect_args if client is None else None
+        self._must_connect = False
+        self.client = self._connect(connect_args) if client is None else maybe_ref(client)
+
+    def start(self, scheduler: BaseScheduler, alias: str) -> None:
+        super().start(scheduler, alias)
+        if self._must_connect and self._connect_args is not None:
+            self.client = self._connect(self._connect_args)
+            self._must_connect = False
+
     def shutdown(self) -> None:
         super().shutdown()
         self._forget_index()
+        if self._connect_args is not None or self.close_connection_on_exit:
+            self._disconnect()
+            self._must_connect = True
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._forget_index()
+        self._must_connect = True  # clients do not survive a fork
 
     # --- what each backend writes --------------------------------------------------------------
+
+    @abstractmethod
+    def _connect(self, arguments: Mapping[str, Any]) -> Any:
+        """Make a client of the arguments that were given."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Close the client."""
 
     @abstractmethod
     def _refresh(self) -> None:
@@ -56,6 +102,18 @@ class NodeJobStore(PersistentJobStore):
     @abstractmethod
     def _read_nodes(self, job_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
         """Return ids and bytes of the nodes, but for those that are not there."""
+
+    @abstractmethod
+    def _create_nodes(self, records: Sequence[Record]) -> None:
+        """
+        Write new nodes: all or none.
+
+        :raises ConflictingIdError: if one of the ids is taken
+        """
+
+    @abstractmethod
+    def _parts(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """Split records into parts that the server takes in one transaction."""
 
     @abstractmethod
     def _read_all_nodes(self) -> Iterable[tuple[str, bytes]]:
@@ -92,8 +150,8 @@ class NodeJobStore(PersistentJobStore):
 
     # --- reading -------------------------------------------------------------------------------
 
-    def _read(self, job_id: str) -> bytes | None:
-        return next((data for _, data in self._read_nodes([job_id])), None)
+    def _read(self, job_id: str) -> Job | None:
+        return next(iter(self._restore_all(self._read_nodes([job_id]))), None)
 
     def _read_due(self, timestamp: float) -> list[Job]:
         due = [job_id for time, job_id in self._timed_ids() if time <= timestamp]
@@ -121,6 +179,18 @@ class NodeJobStore(PersistentJobStore):
             }
             for job in self.get_all_jobs()
         ]
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def _write_new(self, records: Sequence[Record]) -> None:
+        with self._all_or_none() as written:
+            for part in self._parts(records):
+                # Whatever was wrong: an answer may be lost in many ways.
+                with self._unless_landed(part, self._read_nodes, Exception):
+                    self._create_nodes(part)
+                written += (record.id for record in part)
+
+        self._index_written(records)
 
     # --- jobs to bytes and back ----------------------------------------------------------------
 

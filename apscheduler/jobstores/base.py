@@ -6,7 +6,7 @@ import logging
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._time import is_later
 from ..job import Job
@@ -20,6 +20,22 @@ class JobLookupError(KeyError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"No job by the id of {job_id} was found")
+
+
+class UnrestorableJobError(JobLookupError):
+    """The job store holds a job with this id, but it cannot be restored at present."""
+
+    def __init__(self, job_id: str, jobstore: str, error: Exception) -> None:
+        KeyError.__init__(
+            self,
+            f'Job "{job_id}" is in job store "{jobstore}", but cannot be restored '
+            f"({type(error).__name__}: {error}) -- bring back what it names, tell its new place "
+            f"by add_function_alias(), or remove or replace the job",
+        )
+        self._given = job_id, jobstore, error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._given
 
 
 class ConflictingIdError(KeyError):
@@ -176,6 +192,14 @@ class BaseJobStore(metaclass=ABCMeta):
     def get_unrestorable_jobs(self) -> list[tuple[str, Exception]]:
         """Return id and error of each stored job that cannot be restored at present."""
         return []
+
+    def get_error_of_job(self, job_id: str) -> Exception | None:
+        """
+        Return why the job that was just looked up cannot be restored, or None if that is not so.
+
+        Asked after :meth:`lookup_job` has returned None.
+        """
+        return None
 
     def may_block(self) -> bool:
         """Tell whether the methods may wait, say for a disk or a server. True if in doubt."""

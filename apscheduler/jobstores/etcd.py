@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from .._refs import maybe_ref
 from ._nodes import NodeJobStore
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, Record, chunks
+from .persistent import ANSWER_TIMEOUT, Record, chunks
 
 try:
     import etcd3
@@ -16,18 +15,12 @@ try:
 except ImportError as exc:
     raise ImportError("EtcdJobStore needs cslab-etcd3: pip install apscheduler[etcd]") from exc
 
-if TYPE_CHECKING:
-    from ..schedulers.base import BaseScheduler
-
 # An etcd that was not told otherwise takes 128 operations and 1.5 MB in one transaction.
 CHUNK_KEYS = 128
 CHUNK_BYTES = 1_000_000
 
 # So many keys are asked for at a time.
 PAGE = 1000
-
-# Seconds that a request may take, unless the user gives another number.
-TIMEOUT = 15
 
 
 class EtcdJobStore(NodeJobStore):
@@ -42,59 +35,27 @@ class EtcdJobStore(NodeJobStore):
         shutdown unless ``close_connection_on_exit`` is true
     :param close_connection_on_exit: whether to close a ``client`` that was given at shutdown
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
-    :param connect_args: arguments of ``etcd3.client()``, such as ``host``, if it makes one
+    :param connect_args: arguments of ``etcd3.client()``, such as ``host``, if no ``client`` is
+        given; its ``timeout``, for each request, is 30 seconds unless they say otherwise
     :raises ValueError: if ``path`` is empty
     """
 
-    #: the client in use
-    client: Any
-
-    def __init__(
-        self,
-        path: str = "/apscheduler",
-        client: Any = None,
-        close_connection_on_exit: bool = False,
-        pickle_protocol: int = PICKLE_PROTOCOL,
-        **connect_args: Any,
-    ) -> None:
-        super().__init__(path, pickle_protocol)
-        self.close_connection_on_exit = close_connection_on_exit
-        # None: the client is not ours to make.
-        self._connect_args = connect_args if client is None else None
-        self._must_connect = False
-        self.client = self._connect() if client is None else maybe_ref(client)
-        self._revision = 0  # of the last answer that the index has seen
-
-    def _connect(self) -> Any:
+    def _connect(self, arguments: Mapping[str, Any]) -> Any:
         options = {
-            "timeout": TIMEOUT,
+            "timeout": ANSWER_TIMEOUT,
             "grpc_options": [
                 ("grpc.max_receive_message_length", -1),  # a page of large jobs is large
                 ("grpc.max_reconnect_backoff_ms", 1000),
             ],
-            **(self._connect_args or {}),
+            **arguments,
         }
         client = etcd3.client(**options)
         for endpoint in client.endpoints.values():
             endpoint.time_retry = 0.0  # there is no other server to turn to for five minutes
-        self._must_connect = False
         return client
 
-    def start(self, scheduler: BaseScheduler, alias: str) -> None:
-        super().start(scheduler, alias)
-        if self._must_connect:
-            self.client = self._connect()
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        if self._connect_args is not None or self.close_connection_on_exit:
-            self.client.close()
-            self._must_connect = self._connect_args is not None
-
-    def after_fork(self) -> None:
-        super().after_fork()
-        self._forget_index()
-        self._must_connect = self._connect_args is not None  # clients do not survive a fork
+    def _disconnect(self) -> None:
+        self.client.close()
 
     @property
     def _prefix(self) -> str:
@@ -109,18 +70,27 @@ class EtcdJobStore(NodeJobStore):
 
     # --- the index -----------------------------------------------------------------------------
 
+    # Of the last answer that the index has seen: none yet.
+    _revision = 0
+    _raft_term = 0
+
     def _forget_index(self) -> None:
         super()._forget_index()
         self._revision = 0
 
     def _refresh(self) -> None:
         pages = list(self._pages(min_mod_revision=self._revision + 1))
+        header = pages[0].header
+        if header.revision < self._revision or header.raft_term < self._raft_term:
+            # Both only ever grow, unless somebody has put back an older snapshot.
+            self._forget_index()
+            pages = list(self._pages())
         for page in pages:
             for entry in page.kvs:
                 self._index_node(self._id(entry.key), entry.value)
 
         # The first page counts all keys, changed or not: what the index has beyond was removed.
-        revision = pages[0].header.revision
+        revision, self._raft_term = pages[0].header.revision, pages[0].header.raft_term
         if pages[0].count != len(self._index):
             there = {
                 self._id(entry.key)
@@ -165,21 +135,19 @@ class EtcdJobStore(NodeJobStore):
 
     # --- writing -------------------------------------------------------------------------------
 
-    def _write_new(self, records: Sequence[Record]) -> None:
-        version = self.client.transactions.version
-        with self._all_or_none() as written:
-            for part in chunks(records, CHUNK_KEYS, CHUNK_BYTES):
-                if not self._put([version(self._key(r.id)) == 0 for r in part], part):
-                    taken = next(self._read_nodes([record.id for record in part]))
-                    raise ConflictingIdError(taken[0])
-                written += (record.id for record in part)
+    def _parts(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        return chunks(records, CHUNK_KEYS, CHUNK_BYTES)
 
-        self._index_written(records)
+    def _create_nodes(self, records: Sequence[Record]) -> None:
+        version = self.client.transactions.version
+        if not self._put([version(self._key(record.id)) == 0 for record in records], records):
+            taken = next(self._read_nodes([record.id for record in records]))
+            raise ConflictingIdError(taken[0])
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
         version = self.client.transactions.version
         there: list[Record] = []
-        for part in chunks(records, CHUNK_KEYS, CHUNK_BYTES):
+        for part in self._parts(records):
             # As a whole, or else without those that are not there.
             while part and not self._put([version(self._key(r.id)) > 0 for r in part], part):
                 found = dict(self._read_nodes([record.id for record in part]))

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 from .._refs import maybe_ref
 from ..job import Job
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record, chunks
+from .persistent import (
+    ANSWER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    PICKLE_PROTOCOL,
+    PersistentJobStore,
+    Record,
+    Row,
+    chunks,
+)
 
 try:
     from pymongo import ASCENDING, DeleteMany, MongoClient, UpdateOne
-    from pymongo.errors import BulkWriteError
+    from pymongo.errors import BulkWriteError, ConnectionFailure
 except ImportError as exc:
     raise ImportError("MongoDBJobStore needs pymongo: pip install apscheduler[mongodb]") from exc
 
@@ -35,8 +43,12 @@ _NO_BYTES = b"job_state holds no bytes but "  # no pickle begins so
 
 _DUPLICATE_KEY = 11000  # MongoDB's number for it
 
-# One server that is down or hangs must not stop other stores for ever.
-_TIMEOUTS = {"serverSelectionTimeoutMS": 5000, "socketTimeoutMS": 60_000}
+# Milliseconds, by option
+_TIMEOUTS = {
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": CONNECT_TIMEOUT * 1_000,
+    "socketTimeoutMS": ANSWER_TIMEOUT * 1_000,
+}
 
 
 class MongoDBJobStore(PersistentJobStore):
@@ -53,7 +65,8 @@ class MongoDBJobStore(PersistentJobStore):
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
     :param connect_args: arguments of :class:`pymongo.MongoClient`, such as ``host``, if no
         ``client`` is given; unless they say otherwise, 5 seconds are waited for a server
-        (``serverSelectionTimeoutMS``), and 60 for an answer (``socketTimeoutMS``)
+        (``serverSelectionTimeoutMS``), 10 for a connection (``connectTimeoutMS``), and 30 for an
+        answer (``socketTimeoutMS``)
     :raises ValueError: if a name is empty
     """
 
@@ -120,9 +133,9 @@ class MongoDBJobStore(PersistentJobStore):
 
     # --- reading -------------------------------------------------------------------------------
 
-    def _read(self, job_id: str) -> bytes | None:
-        document = self.collection.find_one({"_id": job_id}, ["job_state"])
-        return None if document is None else _state_of(document)
+    def _read(self, job_id: str) -> Job | None:
+        document = self.collection.find_one({"_id": job_id})
+        return None if document is None else self._restore_row(*_row_of(document))
 
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._get_jobs({"next_run_time": {"$lte": timestamp}})
@@ -132,10 +145,8 @@ class MongoDBJobStore(PersistentJobStore):
 
     def _get_jobs(self, conditions: Mapping[str, Any]) -> list[Job]:
         """Return the jobs whose documents meet the conditions, by next run time."""
-        documents = self.collection.find(
-            conditions, ["job_state"], sort=[("next_run_time", ASCENDING)]
-        )
-        return self._restore_all((document["_id"], _state_of(document)) for document in documents)
+        documents = self.collection.find(conditions, sort=[("next_run_time", ASCENDING)])
+        return self._restore_rows(map(_row_of, documents))
 
     def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
         # A comparison with a number finds numbers only, and so no paused jobs.
@@ -154,10 +165,16 @@ class MongoDBJobStore(PersistentJobStore):
     def _write_new(self, records: Sequence[Record]) -> None:
         with self._all_or_none() as written:
             for part in chunks(records, CHUNK_DOCUMENTS, CHUNK_BYTES):
-                self._insert(part, written)
+                with self._unless_landed(part, self._read_states, ConnectionFailure):
+                    self._insert(part, written)
+                written += (record.id for record in part)
+
+    def _read_states(self, job_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        for document in self.collection.find({"_id": {"$in": list(job_ids)}}):
+            yield document["_id"], _state_of(document)
 
     def _insert(self, records: Sequence[Record], written: list[str]) -> None:
-        """Insert by one command; add the ids of what was inserted to those written."""
+        """Insert by one command; if only a part can be, add the ids of that to those written."""
         documents = [
             {"_id": id, "next_run_time": timestamp, "job_state": data}
             for id, timestamp, data in records
@@ -176,8 +193,6 @@ class MongoDBJobStore(PersistentJobStore):
             if errors[0].get("code") != _DUPLICATE_KEY:
                 raise
             raise ConflictingIdError(ids[failed]) from exc
-
-        written += ids
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
         changes = [
@@ -220,6 +235,10 @@ class MongoDBJobStore(PersistentJobStore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (client={self.client})>"
+
+
+def _row_of(document: Mapping[str, Any]) -> Row:
+    return document["_id"], document.get("next_run_time"), _state_of(document)
 
 
 def _state_of(document: Mapping[str, Any]) -> bytes:

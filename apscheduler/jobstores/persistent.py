@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 # The newest protocol of the oldest Python that APScheduler 3.11 runs on: any of them reads it.
 PICKLE_PROTOCOL = 5
+
+# Seconds that a server may take to let us in, and to answer once it did. Passes visit one store
+# after another: a server that hangs must not keep the others for long.
+CONNECT_TIMEOUT = 10
+ANSWER_TIMEOUT = 30
+
+# A job as a store returns it: id, POSIX time that is stored beside the state (None: paused), bytes
+Row = tuple[str, float | None, bytes]
 
 
 class Record(NamedTuple):
@@ -46,6 +54,9 @@ class PersistentJobStore(BaseJobStore):
     A subclass reads and writes records by the ``_read_*`` and ``_write_*`` methods below; what it
     reads goes through :meth:`_restore_all`. Each write happens as a whole or not at all, and what
     the driver raises is raised as it is.
+
+    The time that is stored beside a state says whether the job is paused, for it is what jobs are
+    looked up by. Both are written together: they differ only if somebody changed one by hand.
 
     A job whose bytes cannot be restored is *parked*: logged once, left out of all answers, and
     never touched. It is tried again when its bytes change, when a function alias is added, and
@@ -77,8 +88,8 @@ class PersistentJobStore(BaseJobStore):
     # --- what each backend writes --------------------------------------------------------------
 
     @abstractmethod
-    def _read(self, job_id: str) -> bytes | None:
-        """Return the bytes of one job, or None if there is no such job."""
+    def _read(self, job_id: str) -> Job | None:
+        """Return one job, or None if there is no such job."""
 
     @abstractmethod
     def _read_due(self, timestamp: float) -> list[Job]:
@@ -171,6 +182,20 @@ class PersistentJobStore(BaseJobStore):
         restored = (self._restore(job_id, data) for job_id, data in items)
         return [job for job in restored if job is not None]
 
+    def _restore_row(self, job_id: str, stored: float | None, data: bytes) -> Job | None:
+        """Make a job of its bytes, paused or not as its stored time says; or park it."""
+        job = self._restore(job_id, data)
+        if job is None or (stored is None) is (job.next_run_time is None):
+            return job
+
+        with suppress(TypeError, ValueError, OverflowError, OSError):  # no time of this calendar
+            job.next_run_time = utc_timestamp_to_datetime(stored)
+        return job
+
+    def _restore_rows(self, rows: Iterable[Row]) -> list[Job]:
+        restored = (self._restore_row(*row) for row in rows)
+        return [job for job in restored if job is not None]
+
     def _park(self, job_id: str, exc: Exception, attempt: tuple[int, int]) -> None:
         reason = f"{type(exc).__name__}: {exc}"
         if exc.__cause__ is not None:
@@ -199,6 +224,38 @@ class PersistentJobStore(BaseJobStore):
             self._take_back(written)
             raise
 
+    @contextmanager
+    def _unless_landed(
+        self,
+        records: Sequence[Record],
+        read: Callable[[Sequence[str]], Iterable[tuple[str, bytes]]],
+        *errors: type[Exception],
+    ) -> Iterator[None]:
+        """
+        Pass over errors by which the answer to a write may be lost, if the records are all there.
+
+        :param read: returns ids and bytes of those that are there
+        """
+        try:
+            yield
+        except ConflictingIdError:
+            raise
+        except errors:
+            if not self._are_there(records, read):
+                raise
+
+    def _are_there(
+        self,
+        records: Sequence[Record],
+        read: Callable[[Sequence[str]], Iterable[tuple[str, bytes]]],
+    ) -> bool:
+        try:
+            found = dict(read([record.id for record in records]))
+        except Exception:  # the error of the write is the one to raise
+            return False
+
+        return all(found.get(record.id) == record.data for record in records)
+
     def _take_back(self, job_ids: Sequence[str]) -> None:
         try:
             self._delete(job_ids)
@@ -217,8 +274,11 @@ class PersistentJobStore(BaseJobStore):
     # --- the public side -----------------------------------------------------------------------
 
     def lookup_job(self, job_id: str) -> Job | None:
-        data = self._read(job_id)
-        return None if data is None else self._restore(job_id, data)
+        return self._read(job_id)
+
+    def get_error_of_job(self, job_id: str) -> Exception | None:
+        note = self._parked.get(job_id)
+        return None if note is None else note.error
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
         timestamp = now.timestamp()
@@ -251,7 +311,7 @@ class PersistentJobStore(BaseJobStore):
         for job_id, stored, data in rows:
             if earliest is not None and earliest <= stored:
                 break
-            job = self._restore(job_id, data)
+            job = self._restore_row(job_id, stored, data)
             time = None if job is None else _timestamp(job)
             if time is not None:
                 # Whichever is later: before that, get_due_jobs() does not return the job.

@@ -7,7 +7,13 @@ from typing import Any
 
 from ..job import Job
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
+from .persistent import (
+    ANSWER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    PICKLE_PROTOCOL,
+    PersistentJobStore,
+    Record,
+)
 
 try:
     from redis import Redis
@@ -60,17 +66,23 @@ end
 return missing
 """
 
-# Takes the bounds of the times and how many to return at most, or -1; returns id, time, state of
-# each, by time. A time without a state is told as one with an empty state.
+# Takes the bounds of the times and how many to look for, or -1 for all; returns id, time, state of
+# so many or more, by time. Times without a state are none of a job, and passed over.
 _READ_BY_TIME = """
-local rows = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[2], 'WITHSCORES',
-                        'LIMIT', 0, ARGV[3])
-local answer = {}
-for i = 1, #rows, 2 do
-    answer[#answer + 1] = rows[i]
-    answer[#answer + 1] = rows[i + 1]
-    answer[#answer + 1] = redis.call('HGET', KEYS[1], rows[i]) or ''
-end
+local answer, start, limit = {}, 0, tonumber(ARGV[3])
+repeat
+    local rows = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[2], 'WITHSCORES',
+                            'LIMIT', start, limit)
+    for i = 1, #rows, 2 do
+        local state = redis.call('HGET', KEYS[1], rows[i])
+        if state then
+            answer[#answer + 1] = rows[i]
+            answer[#answer + 1] = rows[i + 1]
+            answer[#answer + 1] = state
+        end
+    end
+    start = start + limit
+until limit < 0 or #rows < 2 * limit or #answer >= 3 * limit
 return answer
 """
 
@@ -84,7 +96,8 @@ class RedisJobStore(PersistentJobStore):
     :param run_times_key: key of the sorted set
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
     :param connect_args: arguments of :class:`redis.Redis`, such as ``host``; a ``connection_pool``
-        that is given is left open at shutdown
+        that is given is left open at shutdown. Unless they say otherwise, 10 seconds are waited
+        for a connection (``socket_connect_timeout``), and 30 for an answer (``socket_timeout``)
     :raises ValueError: if a key is empty
     """
 
@@ -104,12 +117,15 @@ class RedisJobStore(PersistentJobStore):
             if not key:
                 raise ValueError(f'RedisJobStore needs a "{name}" that is not empty')
 
+        self._undecodable: dict[str, bytes] = {}  # ids that are no UTF-8, by what stands for them
         self.jobs_key = jobs_key
         self.run_times_key = run_times_key
         self._owns_pool = "connection_pool" not in connect_args
         # No second try behind our back: were the answer to the first one lost, it would find the
         # jobs that the first one added in its way, and those that it removed missing.
         connect_args.setdefault("retry", Retry(NoBackoff(), 0))
+        connect_args.setdefault("socket_connect_timeout", CONNECT_TIMEOUT)
+        connect_args.setdefault("socket_timeout", ANSWER_TIMEOUT)
         self.redis = Redis(db=int(db), **connect_args)
         self._add = self.redis.register_script(_ADD)
         self._update = self.redis.register_script(_UPDATE)
@@ -127,41 +143,70 @@ class RedisJobStore(PersistentJobStore):
 
     # --- reading -------------------------------------------------------------------------------
 
-    def _read(self, job_id: str) -> bytes | None:
-        data: bytes | None = self.redis.hget(self.jobs_key, job_id)
-        return data
+    def _read(self, job_id: str) -> Job | None:
+        with self.redis.pipeline() as pipeline:
+            pipeline.hget(self.jobs_key, job_id)
+            pipeline.zscore(self.run_times_key, job_id)
+            data, stored = pipeline.execute()
+
+        return None if data is None else self._restore_row(job_id, stored, data)
 
     def _read_due(self, timestamp: float) -> list[Job]:
-        rows = self._read_by_time(self._keys, ["-inf", repr(timestamp), -1])
-        return self._reconstitute_jobs(zip(rows[::3], rows[2::3], strict=True))
+        return self._restore_rows(self._rows("-inf", repr(timestamp), -1))
 
     def _read_all(self) -> list[Job]:
-        return self._reconstitute_jobs(self.redis.hgetall(self.jobs_key).items())
+        with self.redis.pipeline() as pipeline:
+            pipeline.hgetall(self.jobs_key)
+            pipeline.zrange(self.run_times_key, 0, -1, withscores=True)
+            states, times = pipeline.execute()
+
+        stored = dict(times)
+        return self._restore_rows(
+            (self._text(key), stored.get(key), state) for key, state in states.items()
+        )
 
     def _reconstitute_jobs(self, job_states: Iterable[tuple[bytes, bytes]]) -> list[Job]:
         """Make jobs of ids and states as Redis returns them; park those that it cannot."""
-        return self._restore_all((_text(job_id), state) for job_id, state in job_states)
+        return self._restore_all((self._text(key), state) for key, state in job_states)
 
     def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
         lowest = "-inf" if after is None else f"({after!r}"  # the bracket leaves it out
-        rows = self._read_by_time(self._keys, [lowest, "+inf", limit])
+        return self._rows(lowest, "+inf", limit)
+
+    def _rows(self, lowest: str, highest: str, limit: int) -> list[tuple[str, float, bytes]]:
+        rows = self._read_by_time(self._keys, [lowest, highest, limit])
         return [
-            (_text(job_id), float(time), state)
-            for job_id, time, state in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
+            (self._text(key), float(time), state)
+            for key, time, state in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
         ]
+
+    def _text(self, key: bytes) -> str:
+        try:
+            return key.decode()
+        except UnicodeDecodeError:  # written by others; it must not keep ours from being read
+            text = key.decode(errors="backslashreplace")
+            self._undecodable[text] = key
+            return text
 
     # --- writing -------------------------------------------------------------------------------
 
     def _write_new(self, records: Sequence[Record]) -> None:
         taken = self._add(self._keys, _arguments(records))
         if taken is not None:
-            raise ConflictingIdError(_text(taken))
+            raise ConflictingIdError(taken.decode())
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
-        return [_text(job_id) for job_id in self._update(self._keys, _arguments(records))]
+        return [key.decode() for key in self._update(self._keys, _arguments(records))]
 
     def _delete(self, job_ids: Sequence[str]) -> list[str]:
-        return [_text(job_id) for job_id in self._remove(self._keys, job_ids)]
+        missing = [key.decode() for key in self._remove(self._keys, job_ids)]
+        # An id that is no text is removed by the text that stands for it.
+        keys = {id: self._undecodable.pop(id) for id in missing if id in self._undecodable}
+        if keys:
+            still_missing = set(self._remove(self._keys, list(keys.values())))
+            missing = [id for id in missing if keys.get(id, b"") in {b"", *still_missing}]
+
+        return missing
 
     def _delete_all(self) -> None:
         self.redis.delete(*self._keys)
@@ -173,8 +218,3 @@ def _arguments(records: Sequence[Record]) -> list[str | bytes]:
         arguments += (job_id, data, "" if timestamp is None else repr(timestamp))
 
     return arguments
-
-
-def _text(job_id: bytes) -> str:
-    # Ids of ours are UTF-8; any others must not keep these from being read.
-    return job_id.decode(errors="backslashreplace")

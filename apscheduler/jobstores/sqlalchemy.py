@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from .._refs import maybe_ref
 from ..job import Job
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
+from .persistent import (
+    ANSWER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    PICKLE_PROTOCOL,
+    PersistentJobStore,
+    Record,
+    chunks,
+)
 
 try:
     from sqlalchemy import (
@@ -43,12 +52,16 @@ except ImportError as exc:
     ) from exc
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, ColumnElement, FromClause, TextClause
+    from sqlalchemy import URL, ColumnElement, FromClause, Select, TextClause
 
     from ..schedulers.base import BaseScheduler
 
 # So many ids go into one statement: SQLite took no more than 999 parameters before release 3.32.
 IDS_PER_STATEMENT = 900
+
+# So much goes into one statement for PostgreSQL, which is to be done before the timeout.
+ARRAY_LENGTH = 10_000
+ARRAY_BYTES = 16_000_000
 
 ID_LENGTH = 191  # the longest key that MySQL can index in utf8mb4
 
@@ -60,21 +73,15 @@ BEFORE_ALL = -1e11
 
 DUPLICATE_ENTRY = 1062  # MySQL's number for it
 
-# Seconds that the server may take to let us in, and to answer once it did. Locks are waited for
-# by MySQL for 50 seconds.
-CONNECT_TIMEOUT = 10
-ANSWER_TIMEOUT = 60
-
 # Seconds for which SQLite waits until another process has ended its write.
 SQLITE_BUSY_TIMEOUT = 30
-
 
 _KEEPALIVES = {
     "connect_timeout": CONNECT_TIMEOUT,
     "keepalives": 1,
-    "keepalives_idle": 20,
-    "keepalives_interval": 10,
-    "keepalives_count": 4,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
 }
 
 # By driver, for engines that we make: one server that hangs must not stop other stores for ever.
@@ -159,13 +166,13 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     # --- reading -------------------------------------------------------------------------------
 
-    def _read(self, job_id: str) -> bytes | None:
-        columns = self.jobs_t.c
+    def _read(self, job_id: str) -> Job | None:
         with self.engine.connect() as connection:
-            query = select(columns.id, columns.job_state).where(columns.id == job_id)
+            query = self._select().where(self.jobs_t.c.id == job_id)
             found = connection.execute(query).one_or_none()
 
-        return None if found is None or found.id != job_id else found.job_state
+        # Also MySQL's idea of equal ids is not ours.
+        return None if found is None or found.id != job_id else self._restore_row(*found)
 
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._get_jobs(self.jobs_t.c.next_run_time.between(BEFORE_ALL, timestamp))
@@ -175,15 +182,17 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     def _get_jobs(self, *conditions: ColumnElement[bool]) -> list[Job]:
         """Return the jobs whose rows meet all conditions, by next run time."""
-        columns = self.jobs_t.c
-        query = select(columns.id, columns.job_state).where(*conditions)
-        return self._restore_all(self._rows(query.order_by(columns.next_run_time)))
+        query = self._select().where(*conditions).order_by(self.jobs_t.c.next_run_time)
+        return self._restore_rows(self._rows(query))
 
     def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
-        columns = self.jobs_t.c
-        time = columns.next_run_time
-        query = select(columns.id, time, columns.job_state).order_by(time).limit(limit)
+        time = self.jobs_t.c.next_run_time
+        query = self._select().order_by(time).limit(limit)
         return self._rows(query.where(time.is_not(None) if after is None else time > after))
+
+    def _select(self) -> Select[Any]:
+        columns = self.jobs_t.c
+        return select(columns.id, columns.next_run_time, columns.job_state)
 
     def _rows(self, query: Executable) -> Sequence[Any]:
         with self.engine.connect() as connection:
@@ -215,12 +224,14 @@ class SQLAlchemyJobStore(PersistentJobStore):
                 )
 
     def _insert(self, connection: Connection, records: Sequence[Record]) -> None:
-        if len(records) > 1 and connection.dialect.name == "postgresql":
-            names = ["id", "next_run_time", "job_state"]
-            rows = _unnested(records)
-            connection.execute(insert(self.jobs_t).from_select(names, select(rows)))
-        else:
+        if len(records) == 1 or connection.dialect.name != "postgresql":
             connection.execute(insert(self.jobs_t), _rows_of(records))
+            return
+
+        names = ["id", "next_run_time", "job_state"]
+        for part in chunks(records, ARRAY_LENGTH, ARRAY_BYTES):
+            rows = select(_unnested(part))
+            connection.execute(insert(self.jobs_t).from_select(names, rows))
 
     def _find_taken(self, job_ids: Sequence[str], error: IntegrityError) -> str | None:
         with self.engine.connect() as connection:
@@ -259,11 +270,17 @@ class SQLAlchemyJobStore(PersistentJobStore):
         return _missing(ids, self._find(connection, ids))
 
     def _update_from_arrays(self, connection: Connection, records: Sequence[Record]) -> list[str]:
-        """Send all rows as three arrays: one statement, whatever their number."""
-        rows, table = _unnested(records), self.jobs_t
-        changes = update(table).where(table.c.id == rows.c.id)
-        changes = changes.values(next_run_time=rows.c.next_run_time, job_state=rows.c.job_state)
-        found = connection.scalars(changes.returning(table.c.id)).all()
+        """Send many rows as three arrays, by one statement."""
+        table = self.jobs_t
+        found: list[str] = []
+        for part in chunks(records, ARRAY_LENGTH, ARRAY_BYTES):
+            rows = _unnested(part)
+            changes = update(table).where(table.c.id == rows.c.id)
+            changes = changes.values(
+                next_run_time=rows.c.next_run_time, job_state=rows.c.job_state
+            )
+            found += connection.scalars(changes.returning(table.c.id))
+
         return _missing([record.id for record in records], found)
 
     def _update_by_upsert(self, connection: Connection, records: Sequence[Record]) -> list[str]:
@@ -355,7 +372,7 @@ def _create_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     defaults: dict[str, Any] = {}
     if url.get_driver_name() == "pysqlite":
         connect_args = {"timeout": SQLITE_BUSY_TIMEOUT, **options.get("connect_args", {})}
-        if _is_in_memory(url) and "poolclass" not in options:
+        if _is_in_memory(url) and not {"pool", "poolclass"} & options.keys():
             # One connection for all threads: another one would open another, empty database.
             defaults = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
             connect_args.setdefault("check_same_thread", False)
@@ -374,12 +391,34 @@ def _create_engine_of_server(url: URL, options: Mapping[str, Any]) -> Engine:
     }
     connect_args = {**timeouts, **options.get("connect_args", {})}
     # A connection that broke while nobody used it is replaced, rather than found out by a job.
-    options = {"pool_pre_ping": True, **options, "connect_args": connect_args}
-    engine = create_engine(url, **options)
+    defaults = {} if "pool" in options else {"pool_pre_ping": True}
+    engine = create_engine(url, **{**defaults, **options, "connect_args": connect_args})
     if engine.dialect.name in MYSQL:
         event.listen(engine, "connect", _be_strict)
+    if engine.dialect.driver == "psycopg":
+        milliseconds = {**url.query, **connect_args}["tcp_user_timeout"]
+        if int(milliseconds):  # 0: none
+            seconds = int(milliseconds) / 1000
+            event.listen(engine, "connect", partial(_wait_at_most, seconds=seconds))
 
     return engine
+
+
+def _wait_at_most(connection: Any, _: object, seconds: float) -> None:
+    """Have psycopg close a connection that gives no answer. Before release 3.3, it cannot."""
+    wait = connection.wait
+    if "timeout" not in signature(wait).parameters:
+        return
+
+    def wait_at_most(generator: Any, **options: Any) -> Any:
+        try:
+            return wait(generator, **{"timeout": seconds, **options})
+        except Exception:
+            if connection.info.transaction_status.name == "ACTIVE":  # still without an answer
+                connection.close()
+            raise
+
+    connection.wait = wait_at_most
 
 
 def _be_strict(connection: Any, _: object) -> None:

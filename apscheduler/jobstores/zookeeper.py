@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from .._refs import maybe_ref
 from ._nodes import NodeJobStore
 from .base import ConflictingIdError
-from .persistent import PICKLE_PROTOCOL, Record, chunks
+from .persistent import ANSWER_TIMEOUT, CONNECT_TIMEOUT, Record, chunks
 
 try:
     from kazoo.client import KazooClient
@@ -36,9 +35,8 @@ CHUNK_NODES = 500
 # What remains of that megabyte for a job, when the request has named its node twice.
 NODE_BYTES = 0xFFFFF - 4096
 
-# So many requests are under way at once, and so many seconds each may take.
+# So many requests are under way at once.
 REQUESTS = 1000
-TIMEOUT = 15
 
 # What marks the node of a job whose id ZooKeeper would refuse as a name, with a slash in it, say.
 _QUOTED = "%id:"
@@ -61,57 +59,29 @@ class ZooKeeperJobStore(NodeJobStore):
     :raises ValueError: if ``path`` is empty
     """
 
-    #: the client in use
-    client: Any
+    # Set by watches, in a thread of the client; read and reset by _refresh().
+    _all_changed = True
+    _list_changed = True
+    _changed: set[str]
 
-    def __init__(
-        self,
-        path: str = "/apscheduler",
-        client: Any = None,
-        close_connection_on_exit: bool = False,
-        pickle_protocol: int = PICKLE_PROTOCOL,
-        **connect_args: Any,
-    ) -> None:
-        super().__init__(path, pickle_protocol)
-        self.close_connection_on_exit = close_connection_on_exit
-        # None: the client is not ours to make.
-        self._connect_args = connect_args if client is None else None
-        self._must_connect = False
-        self.client = self._connect() if client is None else maybe_ref(client)
+    def _connect(self, arguments: Mapping[str, Any]) -> Any:
+        return KazooClient(**arguments)
 
-        # Set by watches, in a thread of the client; read and reset by _refresh().
-        self._all_changed = True
-        self._list_changed = True
-        self._changed: set[str] = set()
-
-    def _connect(self) -> Any:
-        self._must_connect = False
-        return KazooClient(**(self._connect_args or {}))
+    def _disconnect(self) -> None:
+        self.client.stop()
+        self.client.close()
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
-        if self._must_connect:
-            self.client = self._connect()
+        self._changed = set()
         if not self.client.connected:
-            self.client.start(timeout=TIMEOUT)
+            self.client.start(timeout=CONNECT_TIMEOUT)
 
         self._ensure_paths()
 
     def _ensure_paths(self) -> None:
         """Create the node under which the jobs are, if it is missing."""
         self._wait(self._connected().ensure_path_async(self.path))
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        if self._connect_args is not None or self.close_connection_on_exit:
-            self.client.stop()
-            self.client.close()
-            self._must_connect = self._connect_args is not None
-
-    def after_fork(self) -> None:
-        super().after_fork()
-        self._forget_index()
-        self._must_connect = self._connect_args is not None  # clients do not survive a fork
 
     # --- the index -----------------------------------------------------------------------------
 
@@ -202,20 +172,18 @@ class ZooKeeperJobStore(NodeJobStore):
         return self.client
 
     def _wait(self, answer: Any) -> Any:
-        return answer.get(timeout=TIMEOUT)
+        return answer.get(timeout=ANSWER_TIMEOUT)
 
     # --- writing -------------------------------------------------------------------------------
 
+    def _parts(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        return chunks(records, CHUNK_NODES, CHUNK_BYTES)
+
     def _write_new(self, records: Sequence[Record]) -> None:
         _check_sizes(records)
-        with self._all_or_none() as written:
-            for part in chunks(records, CHUNK_NODES, CHUNK_BYTES):
-                self._write_new_part(part)
-                written += (record.id for record in part)
+        super()._write_new(records)
 
-        self._index_written(records)
-
-    def _write_new_part(self, records: Sequence[Record]) -> None:
+    def _create_nodes(self, records: Sequence[Record]) -> None:
         failed = self._commit(self._create, records)
         if failed:
             job_id, error = failed
@@ -242,7 +210,7 @@ class ZooKeeperJobStore(NodeJobStore):
     def _change(self, step: Step, records: Sequence[Record]) -> list[str]:
         """Take the step with all nodes that are there; return the ids of the others."""
         missing: list[str] = []
-        for part in chunks(records, CHUNK_NODES, CHUNK_BYTES):
+        for part in self._parts(records):
             while part and (failed := self._commit(step, part)):
                 job_id, error = failed
                 if not isinstance(error, NoNodeError):

@@ -39,7 +39,7 @@ from ..events import (
 from ..executors.base import BaseExecutor
 from ..executors.pool import ThreadPoolExecutor
 from ..job import Job
-from ..jobstores.base import BaseJobStore, JobLookupError
+from ..jobstores.base import BaseJobStore, JobLookupError, UnrestorableJobError
 from ..jobstores.memory import MemoryJobStore
 from ..triggers.base import BaseTrigger
 from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
@@ -1235,18 +1235,21 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :param jobstore_alias: alias of its store; None to look in all
         :return: the job, and the alias of its store, which is None for a pending job
-        :raises JobLookupError: if there is no such job
+        :raises JobLookupError: if there is no such job, or it cannot be restored
         """
         for job, alias, _ in self._pending_jobs:
             if job.id == job_id and jobstore_alias in (None, alias):
                 return job, None
 
+        parked: JobLookupError | None = None
         for alias, store in self._open_stores(jobstore_alias):
             found = store.lookup_job(job_id)
             if found is not None:
                 return found, alias
+            if error := store.get_error_of_job(job_id):
+                parked = parked or UnrestorableJobError(job_id, alias, error)
 
-        raise JobLookupError(job_id)
+        raise parked or JobLookupError(job_id)
 
     def _open_stores(self, alias: str | None = None) -> list[tuple[str, BaseJobStore]]:
         """Return the job stores with their aliases: none but while they are open."""

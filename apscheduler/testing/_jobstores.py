@@ -23,6 +23,7 @@ from ..jobstores.base import (
     ConflictingIdError,
     JobLookupError,
     TransientJobError,
+    UnrestorableJobError,
 )
 from ..triggers.base import BaseTrigger
 from ..triggers.date import DateTrigger
@@ -690,6 +691,28 @@ class PersistentJobStoreContract(JobStoreContract):
 
         scheduler.advance(SECOND)
         assert len(runs) == 2
+
+    def test_changes_to_a_parked_job_raise_an_error_that_says_why_it_is_parked(
+        self, store: BaseJobStore, scheduler: ManualScheduler
+    ) -> None:
+        with module_with_function() as (module, _):
+            add_broken_job(scheduler, module, "broken", NOW)
+        changes: list[Callable[[], object]] = [
+            lambda: scheduler.pause_job("broken"),
+            lambda: scheduler.resume_job("broken", "default"),
+            lambda: scheduler.modify_job("broken", name="other"),
+            lambda: scheduler.reschedule_job("broken", trigger="interval", hours=1),
+        ]
+        for change in changes:
+            with pytest.raises(JobLookupError, match=rf"broken.*{module}.*add_function_alias"):
+                change()
+
+        with pytest.raises(UnrestorableJobError):
+            scheduler.pause_job("broken")
+        with pytest.raises(JobLookupError, match="No job by the id of broken"):
+            scheduler.pause_job("broken", "another store")
+        assert scheduler.get_job("broken") is None
+        assert [id for id, _ in store.get_unrestorable_jobs()] == ["broken"]
 
     def test_a_parked_job_runs_at_once_when_its_function_gets_an_alias(
         self, store: BaseJobStore, scheduler: ManualScheduler

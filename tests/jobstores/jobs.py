@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -13,6 +14,8 @@ from apscheduler.testing import ManualScheduler
 
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
+
+PATIENCE = 60  # seconds
 
 runs: list[Any] = []
 
@@ -45,3 +48,16 @@ def state_of(scheduler: ManualScheduler, job_id: str, **changes: Any) -> bytes:
     job = scheduler.get_job(job_id)
     assert job is not None
     return pickle.dumps({**job.__getstate__(), **changes})
+
+
+def again_and_again(action: Callable[[], object]) -> None:
+    """Repeat until it works: clients need a moment to find out that their server is back."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            action()
+            return
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient, monitoring
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError
 
 from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.mongodb import MongoDBJobStore
@@ -122,6 +122,51 @@ def test_a_document_that_is_too_large_takes_the_others_with_it(
     assert [job.id for job in scheduler.get_jobs()] == ["kept"]
 
 
+@pytest.mark.parametrize("landed", [True, False])
+def test_when_an_answer_is_lost_the_store_looks_whether_the_documents_are_there(
+    store: MongoDBJobStore,
+    scheduler: ManualScheduler,
+    monkeypatch: pytest.MonkeyPatch,
+    landed: bool,
+) -> None:
+    insert = store.collection.insert_many
+    calls: list[int] = []
+
+    def losing_the_second_answer(documents: Any) -> Any:
+        calls.append(len(documents))
+        if len(calls) != 2:
+            return insert(documents)
+        if landed:
+            insert(documents)
+        raise AutoReconnect("The answer was lost")
+
+    monkeypatch.setattr(store.collection, "insert_many", losing_the_second_answer)
+    monkeypatch.setattr("apscheduler.jobstores.mongodb.CHUNK_DOCUMENTS", 10)
+    jobs = [{"func": record, "trigger": "interval", "hours": 1} for _ in range(30)]
+    if landed:
+        scheduler.add_jobs(jobs)
+    else:
+        with pytest.raises(AutoReconnect, match="lost"):
+            scheduler.add_jobs(jobs)
+    assert calls == ([10, 10, 10] if landed else [10, 10])
+    assert len(scheduler.get_jobs()) == (30 if landed else 0)
+
+
+def test_a_run_time_that_was_changed_by_hand_says_whether_the_job_is_paused(
+    store: MongoDBJobStore, scheduler: ManualScheduler
+) -> None:
+    scheduler.add_job(record, "interval", hours=1, id="stopped")
+    scheduler.add_job(record, "interval", hours=1, id="started", next_run_time=None)
+    by_hand = {"stopped": None, "started": (NOW + HOUR / 2).timestamp()}
+    for id, time in by_hand.items():
+        store.collection.update_one({"_id": id}, {"$set": {"next_run_time": time}})
+
+    assert store.get_next_run_time() == NOW + HOUR / 2
+    times = {job.id: job.next_run_time for job in scheduler.get_jobs()}
+    assert times == {"stopped": None, "started": NOW + HOUR / 2}
+    assert [job.id for job in store.get_due_jobs(NOW + HOUR)] == ["started"]
+
+
 def test_a_server_that_hangs_is_given_up_unless_another_time_is_given(
     place: dict[str, Any],
 ) -> None:
@@ -129,7 +174,7 @@ def test_a_server_that_hangs_is_given_up_unless_another_time_is_given(
         with MongoDBJobStore(**{**place, **arguments}).client as client:
             return client.options.pool_options.socket_timeout
 
-    assert seconds() == 60
+    assert seconds() == 30
     assert seconds(sockettimeoutms=7000) == 7
     assert seconds(host=f"{place['host']}&socketTimeoutMS=8000") == 8
 

@@ -9,11 +9,20 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from kazoo.client import TransactionRequest
 
 from apscheduler.jobstores.etcd import EtcdJobStore
 from apscheduler.jobstores.zookeeper import ZooKeeperJobStore
 from apscheduler.testing import ManualScheduler
-from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs
+from tests.jobstores.jobs import (
+    HOUR,
+    NOW,
+    again_and_again,
+    many_due_jobs,
+    record,
+    running,
+    runs,
+)
 from tests.servers import Etcd, ZooKeeper
 
 
@@ -220,6 +229,52 @@ def test_an_error_in_the_middle_takes_back_what_was_added(
             [{"func": record, "trigger": "interval", "hours": 1} for _ in range(600)]
         )
     assert nodes.read() == {}
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_when_an_answer_is_lost_the_store_looks_whether_the_nodes_are_there(
+    store: ZooKeeperJobStore | EtcdJobStore,
+    scheduler: ManualScheduler,
+    monkeypatch: pytest.MonkeyPatch,
+    which: int,
+) -> None:
+    """What is lost is the answer to the first or the second transaction."""
+    owner, name = (
+        (store.client, "transaction")
+        if isinstance(store, EtcdJobStore)
+        else (TransactionRequest, "commit_async")
+    )
+    commit = getattr(owner, name)
+    commits: list[None] = []
+
+    def losing(*args: Any, **kwargs: Any) -> Any:
+        commits.append(None)
+        answer = commit(*args, **kwargs)
+        if len(commits) != which:
+            return answer
+        if isinstance(store, ZooKeeperJobStore):
+            answer.get()
+        raise ConnectionError("The answer was lost")
+
+    monkeypatch.setattr(owner, name, losing)
+    scheduler.add_jobs([{"func": record, "trigger": "interval", "hours": 1} for _ in range(600)])
+    assert len(scheduler.get_jobs()) == 600
+    assert len(commits) >= 2
+
+
+def test_an_older_snapshot_that_is_put_back_is_noticed(etcd: Etcd) -> None:
+    place = etcd.fresh()
+    store = EtcdJobStore(**place)
+    with running(store) as scheduler:
+        scheduler.add_job(record, "date", run_date=NOW + HOUR, id="job")
+        with etcd.put_back():
+            again_and_again(store.get_next_run_time)
+            scheduler.modify_job("job", next_run_time=NOW + 2 * HOUR)
+            scheduler.add_job(record, "date", run_date=NOW + 3 * HOUR, id="later")
+            assert store.get_next_run_time() == NOW + 2 * HOUR
+        again_and_again(store.get_next_run_time)
+        assert store.get_next_run_time() == NOW + HOUR
+        assert [job.id for job in store.get_due_jobs(NOW + 5 * HOUR)] == ["job"]
 
 
 def test_nothing_is_read_again_while_nothing_changes(

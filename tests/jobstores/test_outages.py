@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from apscheduler.testing import ManualScheduler
+from tests.jobstores.jobs import again_and_again
 from tests.jobstores.servers import Backend
-
-PATIENCE = 60  # seconds
 
 runs: list[str] = []
 runs_elsewhere: list[str] = []
@@ -38,19 +36,6 @@ def scheduler(backend: Backend) -> ManualScheduler:
     scheduler.add_jobstore("memory", "elsewhere")
     scheduler.start()
     return scheduler
-
-
-def again_and_again(action: Callable[[], object]) -> None:
-    """Repeat until it works: clients need a moment to find out that their server is back."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            action()
-            return
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
 
 
 def error_of(action: Callable[[], object]) -> Exception | None:

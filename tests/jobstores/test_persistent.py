@@ -14,9 +14,11 @@ import pytest
 
 from apscheduler.job import Job, add_function_alias
 from apscheduler.jobstores.base import BaseJobStore
+from apscheduler.jobstores.etcd import EtcdJobStore
 from apscheduler.jobstores.mongodb import MongoDBJobStore
 from apscheduler.jobstores.redis import RedisJobStore
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.jobstores.zookeeper import ZooKeeperJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
 from tests.jobstores.jobs import NOW, record, running
@@ -104,6 +106,8 @@ def test_a_scheduler_that_is_not_started_lists_no_broken_jobs(tmp_path: Path) ->
         ("mariadb", SQLAlchemyJobStore),
         ("redis_server", RedisJobStore),
         ("mongodb", MongoDBJobStore),
+        ("zookeeper", ZooKeeperJobStore),
+        ("etcd", EtcdJobStore),
     ],
 )
 def test_after_a_fork_parent_and_child_have_connections_of_their_own(

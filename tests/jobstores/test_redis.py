@@ -79,6 +79,58 @@ def test_damaged_bytes_and_times_without_a_job_do_not_disturb(
     assert client.hget("apscheduler.jobs", b"\xff not UTF-8") == b"garbage"
 
 
+def test_a_run_time_without_a_job_is_none_of_a_job(
+    store: RedisJobStore,
+    scheduler: ManualScheduler,
+    client: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler.add_job(record, "date", ["good"], run_date=NOW, id="good")
+    early = NOW.timestamp() - 1
+    client.zadd("apscheduler.run_times", {f"without a job {i}": early for i in range(20)})
+    for _ in range(2):
+        assert store.get_next_run_time() == NOW
+        assert [job.id for job in store.get_due_jobs(NOW)] == ["good"]
+        assert [job.id for job in scheduler.get_jobs()] == ["good"]
+    assert scheduler.get_unrestorable_jobs() == []
+    assert caplog.messages == []
+    assert client.zcard("apscheduler.run_times") == 21
+
+
+def test_a_job_with_an_id_that_is_no_text_is_removed_by_what_stands_for_it(
+    store: RedisJobStore, scheduler: ManualScheduler, client: Any
+) -> None:
+    client.hset("apscheduler.jobs", b"\xff", b"garbage")
+    client.zadd("apscheduler.run_times", {b"\xff": NOW.timestamp()})
+    assert store.remove_jobs(["\\xff"]) == ["\\xff"]  # nobody was told of it yet
+    ((id, jobstore, _),) = scheduler.get_unrestorable_jobs()
+    assert (id, jobstore) == ("\\xff", "default")
+
+    scheduler.add_job(record, "date", run_date=NOW, id=id)
+    scheduler.remove_job(id)
+    assert client.hkeys("apscheduler.jobs") == [b"\xff"]
+    scheduler.remove_job(id)
+    assert client.keys() == []
+    assert store.remove_jobs([id, "other"]) == [id, "other"]
+
+
+def test_a_run_time_that_was_changed_by_hand_says_whether_the_job_is_paused(
+    store: RedisJobStore, scheduler: ManualScheduler, client: Any
+) -> None:
+    scheduler.add_job(record, "interval", hours=1, id="stopped")
+    scheduler.add_job(record, "interval", hours=1, id="started", next_run_time=None)
+    client.zrem("apscheduler.run_times", "stopped")
+    client.zadd("apscheduler.run_times", {"started": (NOW + HOUR / 2).timestamp()})
+
+    assert store.get_next_run_time() == NOW + HOUR / 2
+    times = {job.id: job.next_run_time for job in scheduler.get_jobs()}
+    assert times == {"stopped": None, "started": NOW + HOUR / 2}
+    assert [job.id for job in store.get_due_jobs(NOW + HOUR)] == ["started"]
+    stopped = scheduler.get_job("stopped")
+    assert stopped is not None
+    assert stopped.next_run_time is None
+
+
 def test_keys_and_database_are_those_that_are_given(place: dict[str, Any], client: Any) -> None:
     with running(RedisJobStore(jobs_key="j", run_times_key="t", **place)) as scheduler:
         scheduler.add_job(record, "interval", hours=1)

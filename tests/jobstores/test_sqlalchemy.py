@@ -232,6 +232,29 @@ def test_a_time_that_was_changed_by_hand_neither_runs_early_nor_keeps_the_loop_a
     assert [job.id for job in store.get_due_jobs(due)] == ["changed"]
 
 
+def test_a_time_that_was_changed_by_hand_says_whether_the_job_is_paused(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler
+) -> None:
+    scheduler.add_job(record, "interval", ["stopped"], hours=1, id="stopped")
+    scheduler.add_job(record, "interval", ["started"], hours=1, id="started", next_run_time=None)
+    change = "UPDATE apscheduler_jobs SET next_run_time = :time WHERE id = :id"
+    execute(store, change, id="stopped", time=None)
+    execute(store, change, id="started", time=(NOW + HOUR / 2).timestamp())
+
+    assert store.get_next_run_time() == NOW + HOUR / 2
+    times = {job.id: job.next_run_time for job in scheduler.get_jobs()}
+    assert times == {"stopped": None, "started": NOW + HOUR / 2}
+    stopped = scheduler.get_job("stopped")
+    assert stopped is not None
+    assert stopped.next_run_time is None
+
+    scheduler.advance(HOUR / 2)
+    assert runs == ["started"]
+    scheduler.resume_job("stopped")
+    scheduler.advance(HOUR)
+    assert sorted(runs) == ["started", "started", "stopped"]
+
+
 # --- connections --------------------------------------------------------------------------------
 
 
@@ -278,6 +301,24 @@ def test_a_table_has_the_name_the_schema_and_the_metadata_that_are_given(path: P
 def test_options_of_the_engine_are_passed_on(path: Path) -> None:
     store = SQLAlchemyJobStore(f"sqlite:///{path}", engine_options={"pool_size": 3, "echo": False})
     assert store.engine.pool.size() == 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("poolclass", [sa.NullPool, sa.StaticPool])
+def test_a_class_of_pools_may_be_given(url: str, poolclass: type[sa.Pool]) -> None:
+    store = SQLAlchemyJobStore(url, engine_options={"poolclass": poolclass})
+    assert type(store.engine.pool) is poolclass
+    with running(store) as scheduler:
+        scheduler.add_job(record, "interval", hours=1, id="job")
+        assert scheduler.get_job("job") is not None
+
+
+def test_a_pool_may_be_given(url: str) -> None:
+    pool = sa.create_engine(url).pool
+    store = SQLAlchemyJobStore(url, engine_options={"pool": pool})
+    assert store.engine.pool is pool
+    with running(store) as scheduler:
+        scheduler.add_job(record, "interval", hours=1, id="job")
+        assert scheduler.get_job("job") is not None
 
 
 def test_several_processes_may_create_the_table_at_once(url: str) -> None:
@@ -348,7 +389,7 @@ def test_what_does_not_fit_is_refused_and_not_cut(lax_store: SQLAlchemyJobStore)
 
 @pytest.mark.parametrize(
     ("server", "name", "default"),
-    [("mariadb", "read_timeout", 60), ("postgresql", "connect_timeout", 10)],
+    [("mariadb", "read_timeout", 30), ("postgresql", "connect_timeout", 10)],
 )
 def test_servers_that_hang_are_given_up_unless_other_times_are_given(
     server: str, name: str, default: int, request: pytest.FixtureRequest

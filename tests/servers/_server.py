@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -120,6 +122,25 @@ class Server(ABC):
             self._process.wait(STOP_TIMEOUT)
 
         self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the server hang: it is there, and answers nobody."""
+        if self.external:
+            pytest.skip(f"{self.variable} names a server that is not ours to stop")
+
+        processes = self._processes()
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """Return the ids of all processes of the server."""
+        return [] if self._process is None else [self._process.pid]
 
     def restart(self) -> None:
         """Stop the server if it runs; start it again on the same port and data."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import pytest
 
 from tests.servers._server import Server, free_port
 
@@ -26,6 +31,26 @@ class Etcd(Server):
     def fresh(self) -> dict[str, Any]:
         """Return the connection arguments, with a path under which nothing is stored."""
         return {"path": f"/{self._fresh_name()}", **self._connection()}
+
+    @contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Put the data back, in the end, as they are at the beginning."""
+        if self.external:
+            pytest.skip(f"{self.variable} names a server whose data are not ours to change")
+
+        assert self._directory is not None
+        data = Path(self._directory.name) / "data"
+        snapshot = data.with_name("snapshot")
+        self.stop()
+        shutil.copytree(data, snapshot)
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+            shutil.rmtree(data)
+            snapshot.rename(data)
+            self.start()
 
     def _prepare(self, directory: Path) -> None:
         self._driver("etcd3")

@@ -58,6 +58,10 @@ class PostgreSQL(Server):
                 raise RuntimeError(f"PostgreSQL's processes {children} did not end")
             time.sleep(0.005)
 
+    def _processes(self) -> list[int]:
+        found = super()._processes()
+        return [*found, *(child for pid in found for child in _children_of(pid))]
+
     def _ping(self) -> None:
         self._execute("SELECT 1")
 
