@@ -77,18 +77,20 @@ NAMES = sorted(CONTRACT | {name for name in package() if ".".join(name) not in I
 PATHS = [".".join(name) for name in NAMES]
 
 
+DIRECTIVES = re.findall(
+    r"^\.\. (?:auto\w+|py:data):: (\S+)\n((?:   :.*\n)*)", f"{PAGES}\n", re.MULTILINE
+)
+
+
 @cache
 def directives() -> dict[str, dict[str, set[str]]]:
     """Return the options of each directive of the reference, by the name that it is about."""
-    found = re.findall(
-        r"^\.\. (?:auto\w+|py:data):: (\S+)\n((?:   :.*\n)*)", f"{PAGES}\n", re.MULTILINE
-    )
     return {
         path: {
             option: set(re.split(r",\s*", value)) - {""}
             for option, value in re.findall(r"^   :([\w-]+):[ ]*(.*)$", options, re.MULTILINE)
         }
-        for path, options in found
+        for path, options in DIRECTIVES
     }
 
 
@@ -106,6 +108,10 @@ def test_there_are_names_to_look_for() -> None:
     assert ("apscheduler.events", "EVENT_JOB_ERROR") in NAMES
     assert ("apscheduler.job", "add_function_alias") in NAMES
     assert ("apscheduler.jobstores.persistent", "PersistentJobStore") in NAMES
+
+
+def test_no_name_is_there_twice() -> None:
+    assert len(directives()) == len(DIRECTIVES)
 
 
 def test_what_is_internal_is_there_and_no_name_of_3_x() -> None:
