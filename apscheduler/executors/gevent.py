@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
@@ -11,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ._leftovers import HoldsRuns
-from ._loop import CANCEL_SECONDS, CHECK_SECONDS, LoopEndedError, Submission
+from ._loop import CANCEL_SECONDS, CHECK_SECONDS, LoopEndedError, Submission, own_future
 from .base import BaseExecutor, complete
 
 try:
@@ -80,6 +81,7 @@ class GeventExecutor(BaseExecutor, HoldsRuns):
         greenlet.link(partial(self._end, submission))
 
     def _run_in_greenlet(self, submission: Submission) -> None:
+        own_future.set(gevent.getcurrent())
         job, runs = submission.job, submission.runs
         for run_time in runs.due(submission.run_times):
             with runs.recording(run_time) as outcome:
@@ -98,10 +100,12 @@ class GeventExecutor(BaseExecutor, HoldsRuns):
         run = _CoroutineRun(result)
         waiting = self._threads.spawn(copy_context().run, run)
         try:
-            return waiting.get()
+            waiting.get()
         except gevent.GreenletExit:
             run.cancel()
             raise
+
+        return run.result()
 
     def _end(self, submission: Submission, greenlet: Any) -> None:
         self._greenlets.pop(greenlet, None)
@@ -146,7 +150,9 @@ class GeventExecutor(BaseExecutor, HoldsRuns):
             self._tell_of_lost_runs()
 
     def _end_greenlets(self, wait: bool | float) -> None:
-        others = [greenlet for greenlet in self._greenlets if greenlet is not gevent.getcurrent()]
+        # A coroutine asks for it in another thread, while its greenlet waits.
+        own = gevent.getcurrent(), own_future.get(None)
+        others = [greenlet for greenlet in self._greenlets if greenlet not in own]
         if wait is not False:
             gevent.joinall(others, None if wait is True else wait)
         gevent.killall([g for g in others if not g.dead], timeout=CANCEL_SECONDS)
@@ -159,9 +165,17 @@ class _CoroutineRun:
         self._coroutine = coroutine
         self._task: asyncio.Task[Any] | None = None
         self._is_cancelled = False
+        self._outcome: Future[Any] = Future()
 
-    def __call__(self) -> Any:
-        return complete(self._run())
+    def __call__(self) -> None:
+        try:
+            self._outcome.set_result(complete(self._run()))
+        except BaseException as exc:  # gevent would print it, too
+            self._outcome.set_exception(exc)
+
+    def result(self) -> Any:
+        """Return what the coroutine returned, or raise what it raised; it has ended."""
+        return self._outcome.result()
 
     async def _run(self) -> Any:
         from asyncio import current_task  # slow to import, and loaded by now
@@ -194,6 +208,8 @@ def call_in_hub(
     """
     Call a function in the thread of a hub: greenlets cannot be waited for in another one.
 
+    It sees the context variables of the caller.
+
     :param seconds: how long to wait for its end; None to wait for as long as it takes
     :return: whether it has ended; False if it goes on, will be called later, or if the thread has
         ended, in which case it will not be called
@@ -202,13 +218,14 @@ def call_in_hub(
         func(*args)
         return True
 
+    context = copy_context()
     errors: list[BaseException] = []
     done = allocate_lock()
     done.acquire()
 
     def call() -> None:
         try:
-            func(*args)
+            context.run(func, *args)
         except BaseException as exc:
             errors.append(exc)
         finally:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from asyncio import CancelledError
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from threading import Thread
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from .. import current_job, current_run_time, current_scheduler, events
+from ..job import Job
+from ..jobstores.memory import MemoryJobStore
 from ..schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from ..schedulers.base import BaseScheduler
 from ..triggers.base import BaseTrigger
@@ -282,6 +285,68 @@ class SchedulerContract:
         self.add(self.said.append, "ran")
         self.wait_until_said("ran")
 
+    def test_it_may_be_woken_at_any_time(self) -> None:
+        self.scheduler.wakeup()
+        self.start(self.scheduler)
+        self.in_thread(self.scheduler.wakeup)
+        self.add(self.said.append, "ran")
+        self.wait_until_said("ran")
+        self.wait_for("JOB_EXECUTED")
+        self.finish(self.call(self.scheduler.shutdown))
+        self.wait_for("SCHEDULER_SHUTDOWN")
+        self.scheduler.wakeup()
+        assert self.said == ["ran"]
+
+    @pytest.mark.parametrize("error", [LookupError, SystemExit, GeneratorExit, CancelledError])
+    def test_the_loop_outlives_whatever_a_trigger_raises(self, error: Any) -> None:
+        self.start(self.scheduler)
+        self.add(self.said.append, "fails", trigger=Raises(error), id="fails")
+        self.wait_for("JOB_EXECUTED")
+        self.add(self.said.append, "goes on")
+        self.wait_until_said("fails", "goes on")
+        job = self.scheduler.get_job("fails")
+        assert job is not None
+        assert job.next_run_time is None  # it is paused after its run
+
+    # --- a job store that takes its time -------------------------------------------------------
+
+    def use_blocking_store(self) -> BlockingStore:
+        store = BlockingStore()
+        self.scheduler.add_jobstore(store)
+        return store
+
+    def test_jobs_of_a_store_that_takes_its_time_run_once(self) -> None:
+        self.use_blocking_store()
+        self.start(self.scheduler)
+        for number in range(10):
+            self.add(self.said.append, number, next_run_time=self.soon(0.01 * number))
+
+        self.wait_for("JOB_EXECUTED", 10)
+        assert sorted(self.said) == list(range(10))
+
+    def test_a_store_that_takes_its_time_is_shut_down_and_started_anew(self) -> None:
+        store = self.use_blocking_store()
+        for number in range(3):
+            self.start(self.scheduler)
+            self.add(self.said.append, number)
+            self.wait_until_said(*range(number + 1))
+            self.finish(self.call(self.scheduler.shutdown))
+            self.wait_for("SCHEDULER_SHUTDOWN", number + 1)
+            assert store.shutdowns == number + 1
+
+        self.wait_for("JOB_EXECUTED", 3)
+
+    def test_what_a_store_moved_on_runs_before_a_shutdown_ends(self) -> None:
+        self.needs("overlap")
+        store = self.use_blocking_store()
+        self.add(self.said.append, "ran")
+        self.start(self.scheduler)
+        self.until(self.scheduler, lambda: store.has_moved_on)
+        self.finish(self.call(self.scheduler.shutdown))
+        self.check_stopped()
+        self.wait_until_said("ran")
+        assert self.names.index("JOB_EXECUTED") < self.names.index("SCHEDULER_SHUTDOWN")
+
     # --- events --------------------------------------------------------------------------------
 
     def test_every_event_is_told(self) -> None:
@@ -433,6 +498,17 @@ class SchedulerContract:
     def say_whether_due(self, number: int) -> None:
         self.said.append((number, self.now(self.scheduler) >= current_run_time.get()))
 
+    def test_200_jobs_that_are_due_at_one_instant_all_run_once(self) -> None:
+        self.start(self.scheduler)
+        instant = self.soon(0.1)
+        for number in range(200):
+            self.add(self.said.append, number, id=str(number), next_run_time=instant)
+
+        self.wait_for("JOB_EXECUTED", 200)
+        assert sorted(self.said) == list(range(200))
+        assert sorted(map(int, self.executed)) == list(range(200))
+        assert self.names.count("JOB_SUBMITTED") == 200
+
     def test_jobs_are_added_from_many_threads_at_once(self) -> None:
         self.start(self.scheduler)
         for first in range(0, 200, 25):
@@ -453,3 +529,45 @@ class Soon(BaseTrigger):
         self, previous_fire_time: datetime | None, now: datetime
     ) -> datetime | None:
         return None if previous_fire_time else now + timedelta(seconds=0.02)
+
+
+class Raises(BaseTrigger):
+    """Fires at once; when it is asked for the next time, it raises an error."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        if previous_fire_time is not None:
+            raise self.error("as is to be expected")
+
+        return now
+
+
+class BlockingStore(MemoryJobStore):
+    """Keeps whoever asks it waiting for a moment, as a store on another computer does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shutdowns = 0
+        self.has_moved_on = False
+
+    def may_block(self) -> bool:
+        return True
+
+    def get_due_jobs(self, now: datetime) -> list[Job]:
+        time.sleep(0.002)
+        return super().get_due_jobs(now)
+
+    def remove_jobs(self, job_ids: Iterable[str]) -> list[str]:
+        missing = super().remove_jobs(job_ids)
+        self.has_moved_on = True
+        time.sleep(0.002)
+        return missing
+
+    def shutdown(self) -> None:
+        time.sleep(0.002)
+        self.shutdowns += 1
+        super().shutdown()

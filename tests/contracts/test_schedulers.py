@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.testing import ManualScheduler, SchedulerContract
+from apscheduler.testing._schedulers import BlockingStore
 from tests.loops import Loop
 
 
@@ -94,7 +95,25 @@ class WithCoroutines(OnLoop):
         return job
 
 
+class WithBlockingStore(SchedulerContract):
+    """The jobs are kept in a store that the loop must not wait for."""
+
+    def create_scheduler(self, **options: Any) -> BaseScheduler:
+        return super().create_scheduler(jobstores={"default": BlockingStore()}, **options)
+
+    def use_blocking_store(self) -> BlockingStore:
+        store = self.scheduler._lookup_jobstore("default")
+        assert isinstance(store, BlockingStore)
+        return store
+
+
 class TestAsyncIOSchedulerWithCoroutines(WithCoroutines, TestAsyncIOScheduler):
+    pass
+
+
+class TestAsyncIOSchedulerWithBlockingStore(
+    WithBlockingStore, WithCoroutines, TestAsyncIOScheduler
+):
     pass
 
 
@@ -140,6 +159,10 @@ class TestTwistedSchedulerWithCoroutines(WithCoroutines, TestTwistedScheduler):
         return job
 
 
+class TestTwistedSchedulerWithBlockingStore(WithBlockingStore, TestTwistedScheduler):
+    pass
+
+
 class TestGeventScheduler(OnLoop):
     @pytest.fixture(autouse=True)
     def _loop(self, gevent_hub: Loop) -> None:
@@ -160,6 +183,10 @@ class TestGeventScheduler(OnLoop):
         return job
 
 
+class TestGeventSchedulerWithCoroutines(WithCoroutines, TestGeventScheduler):
+    pass
+
+
 class TestQtScheduler(OnLoop):
     @pytest.fixture(autouse=True)
     def _loop(self, qt_loop: Loop) -> None:
@@ -169,3 +196,7 @@ class TestQtScheduler(OnLoop):
         from apscheduler.schedulers.qt import QtScheduler
 
         return QtScheduler(**options)
+
+
+class TestQtSchedulerWithBlockingStore(WithBlockingStore, TestQtScheduler):
+    pass
