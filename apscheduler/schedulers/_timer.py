@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from ..executors._leftovers import HoldsRuns
+from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
 from . import SchedulerNotRunningError
 from ._dispatch import Backlog
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler, check_wait
@@ -18,11 +19,19 @@ from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler, check_wait
 # After the runs of so many jobs, the loop has its turn before more are handed over.
 RUNS_AT_ONCE = 50
 
-# So many seconds a shutdown that need not wait for jobs gives to a pass that is going on.
+# So many seconds a shutdown that need not wait for jobs gives to a pass that is going on, and to
+# job stores that it closes.
 PASS_SECONDS = 1.0
+
+# So many seconds a thread takes to notice that the loop it waits for has ended, and some more.
+NOTICE_SECONDS = CHECK_SECONDS + CANCEL_SECONDS
 
 # In a thread that makes a pass beside the loop: the scheduler whose pass it is.
 _beside_loop = local()
+
+
+def _do_nothing() -> None:
+    pass
 
 
 class _Pass:
@@ -249,7 +258,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             self._call_soon(func, *args)
 
     def _shutdown(
-        self, wait: bool | float = True, then: Callable[[], object] = lambda: None
+        self, wait: bool | float = True, then: Callable[[], object] = _do_nothing
     ) -> None:
         """
         Stop everything that was started; the loop goes on meanwhile. Needs the stopped state.
@@ -310,18 +319,35 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         """Bring a shutdown to its end whose loop has ended in the middle of it."""
         stopping = self._stopping
         if stopping is not None:
-            stopping.join()  # it has seen that the loop has ended, or is about to
+            # It notices that the loop has ended, if no job store keeps it.
+            stopping.join(NOTICE_SECONDS)
+            if stopping.is_alive():
+                return
         if self._shutting_down:
-            self._shut_down_without_loop(lambda: None)
+            self._shut_down_without_loop(_do_nothing)
 
     def _stop_beside_loop(
         self, number: int, wait: bool | float, then: Callable[[], object]
     ) -> None:
-        self._stop_parts(wait)
+        self._stop_executors(wait)
+        closing = _start_thread(self._stop_jobstores, daemon=True)
+        if closing is not None:
+            closing.join(None if wait is True else PASS_SECONDS)
+            if closing.is_alive():
+                self._logger.error(
+                    "A job store does not answer: it is closed when it does, and the scheduler "
+                    "cannot be started again before"
+                )
+                self._call_soon_or_here(then)
+                then = _do_nothing
+                closing.join()
+        self._call_soon_or_here(self._end_shutdown, number, then)
+
+    def _call_soon_or_here(self, func: Callable[..., object], *args: Any) -> None:
         try:
-            self._call_soon(self._end_shutdown, number, then)
-        except RuntimeError:  # the loop was closed: nobody waits any more
-            self._end_shutdown(number, lambda: None)
+            self._call_soon(func, *args)
+        except RuntimeError:  # the loop was closed
+            func(*args)
 
     def _end_shutdown(self, number: int, then: Callable[[], object]) -> None:
         try:

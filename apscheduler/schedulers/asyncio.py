@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import wraps
 from typing import Any, TypeVar
@@ -76,7 +77,8 @@ class AsyncIOScheduler(EventLoopScheduler):
 
         def finish() -> None:
             if not finished.done():  # who awaits it may have cancelled it
-                finished.set_result(None)
+                with suppress(RuntimeError):  # the loop was closed: nobody awaits it any more
+                    finished.set_result(None)
 
         self._begin_shutdown(wait, finish)
         return finished

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from threading import Event, Thread, current_thread
 from time import monotonic
 from typing import Any
@@ -16,12 +17,14 @@ import pytest
 from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
     EVENT_JOB_SUBMITTED,
     EVENT_SCHEDULER_SHUTDOWN,
 )
 from apscheduler.executors._loop import LoopEndedError
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers import SchedulerAlreadyRunningError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
@@ -404,26 +407,44 @@ class TestShutdown:
         assert store.closed_in[0] is not current_thread()
 
     @pytest.mark.parametrize("wait", [False, 0.01])
-    def test_it_goes_on_without_a_store_that_hangs(
+    def test_it_ends_without_a_store_that_hangs_in_the_middle_of_a_pass(
         self, store: Hanging, wait: bool | float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("apscheduler.schedulers._timer.PASS_SECONDS", 0.01)
+        scheduler = AsyncIOScheduler(jobstores={"default": store})
+        recorder = Recorder(scheduler)
 
-        class Scheduler(AsyncIOScheduler):
-            def _stop_jobstores(self) -> None:
-                store.goes_on.set()  # it hung until the shutdown had gone on without it
-                super()._stop_jobstores()
-
-        async def main() -> Recorder:
-            scheduler = Scheduler(jobstores={"default": store})
-            recorder = Recorder(scheduler)
+        async def main() -> None:
             scheduler.add_job(asyncio.sleep, args=[0])
             scheduler.start()
             await until(store.asked.is_set)
             await scheduler.shutdown(wait)
+            assert not store.goes_on.is_set()
+            with pytest.raises(SchedulerAlreadyRunningError):
+                scheduler.start()
+            store.goes_on.set()
+            await until(lambda: recorder.of(EVENT_SCHEDULER_SHUTDOWN))
+
+        asyncio.run(main())
+        # What it had moved on is told, too.
+        (event,) = recorder.wait_for()
+        assert event.code == EVENT_JOB_MISSED
+
+    def test_it_ends_without_a_store_that_hangs_while_it_is_closed(
+        self, store: Hanging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("apscheduler.schedulers._timer.PASS_SECONDS", 0.01)
+        monkeypatch.setattr(store, "shutdown", partial(store.goes_on.wait, PATIENCE))
+        monkeypatch.setattr(store, "get_due_jobs", lambda now: [])
+
+        async def main() -> Recorder:
+            scheduler = AsyncIOScheduler(jobstores={"default": store})
+            recorder = Recorder(scheduler)
+            scheduler.start()
+            await scheduler.shutdown(False)
+            assert not recorder.of(EVENT_SCHEDULER_SHUTDOWN)
+            store.goes_on.set()
+            await until(lambda: recorder.of(EVENT_SCHEDULER_SHUTDOWN))
             return recorder
 
-        # What it had moved on is told, too.
-        recorder = asyncio.run(main())
-        assert len(recorder.wait_for()) == 1
-        assert "SCHEDULER_SHUTDOWN" in recorder.names
+        assert len(asyncio.run(main()).of(EVENT_SCHEDULER_SHUTDOWN)) == 1
