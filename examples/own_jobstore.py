@@ -35,13 +35,13 @@ class FileJobStore(PersistentJobStore):
         new.write_bytes(pickle.dumps([tuple(record) for record in records.values()]))
         new.replace(self._path)
 
-    def _read(self, job_id: str) -> bytes | None:
+    def _read(self, job_id: str) -> Job | None:
         record = self._read_file().get(job_id)
-        return None if record is None else record.data
+        return None if record is None else self._restore_row(*record)
 
     def _read_due(self, timestamp: float) -> list[Job]:
         timed = [(r.timestamp, r) for r in self._read_file().values() if r.timestamp is not None]
-        return self._restore_all((r.id, r.data) for time, r in timed if time <= timestamp)
+        return self._restore_rows(record for time, record in timed if time <= timestamp)
 
     def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
         timed = [(r.timestamp, r) for r in self._read_file().values() if r.timestamp is not None]
@@ -49,7 +49,7 @@ class FileJobStore(PersistentJobStore):
         return [(job_id, time, data) for time, job_id, data in first[:limit]]
 
     def _read_all(self) -> list[Job]:
-        return self._restore_all((r.id, r.data) for r in self._read_file().values())
+        return self._restore_rows(self._read_file().values())
 
     def _write_new(self, records: Sequence[Record]) -> None:
         with self._lock:

@@ -52,7 +52,7 @@ class PersistentJobStore(BaseJobStore):
     Keeps jobs as bytes in a place that outlives the program.
 
     A subclass reads and writes records by the ``_read_*`` and ``_write_*`` methods below; what it
-    reads goes through :meth:`_restore_all`. Each write happens as a whole or not at all, and what
+    reads goes through :meth:`_restore_row`. Each write happens as a whole or not at all, and what
     the driver raises is raised as it is.
 
     The time that is stored beside a state says whether the job is paused, for it is what jobs are
