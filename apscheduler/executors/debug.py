@@ -14,5 +14,8 @@ if TYPE_CHECKING:
 class DebugExecutor(BaseExecutor):
     """Runs each job in the thread that hands it over, which waits until it has ended."""
 
+    def runs_inline(self) -> bool:
+        return True
+
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         self._run(job, run_times)

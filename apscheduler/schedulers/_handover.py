@@ -63,14 +63,12 @@ class Handover:
                 is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
                 if is_heard:
                     self._hold_outcomes(advance)
-                try:
-                    code = self._submit(advance, backlog)
-                except BaseException:  # Ctrl+C: the run is kept, for whoever shuts down
-                    backlog.ready.appendleft(advance)
-                    if is_heard:
-                        self._release_outcomes(advance)
-                    raise
+                runs_inline = self._runs_inline(advance)
+                if not runs_inline:
+                    code = self._submit_or_keep(advance, backlog, is_heard)
 
+            if runs_inline:  # without the lock: the job may wait for a shutdown
+                code = self._submit_or_keep(advance, backlog, is_heard)
             if is_heard:
                 try:
                     self._announce(code, advance)
@@ -121,6 +119,19 @@ class Handover:
                 self._scheduler._dispatch_event(
                     JobExecutionEvent(EVENT_JOB_MISSED, advance.job.id, advance.alias, run_time)
                 )
+
+    def _runs_inline(self, advance: Advance) -> bool:
+        executor = self._scheduler._executors.get(advance.job.executor)
+        return executor is not None and executor.runs_inline()
+
+    def _submit_or_keep(self, advance: Advance, backlog: Backlog, is_heard: bool) -> int | None:
+        try:
+            return self._submit(advance, backlog)
+        except BaseException:  # Ctrl+C: the run is kept, for whoever shuts down
+            backlog.ready.appendleft(advance)
+            if is_heard:
+                self._release_outcomes(advance)
+            raise
 
     def _submit(self, advance: Advance, backlog: Backlog) -> int | None:
         """Hand the runs of one job over; return the code of what happened, None if it failed."""

@@ -1,4 +1,4 @@
-"""Tell what is raised to stop the program from what a plugin raised."""
+"""What stops a program from outside: what signal handlers raise, and what they interrupt."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import sys
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
+
+from ._flag import Flag
+
+_PACKAGE = __name__.partition(".")[0]
 
 
 def is_interrupt(exc: BaseException) -> bool:
@@ -34,6 +38,27 @@ def is_interrupt(exc: BaseException) -> bool:
 
 def _is_in_greenlet(greenlet: Any) -> bool:
     return greenlet is not None and greenlet.getcurrent().parent is not None
+
+
+def is_amid_own_work() -> bool:
+    """
+    Tell whether this is called by a signal handler that has interrupted code of this package.
+
+    That code, or a listener that it called, may hold locks for which other threads wait, and goes
+    on only when the handler returns. A loop that waits for the next run holds none.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not _is_signal_handler(frame):
+        frame = frame.f_back
+
+    if frame is None or (frame.f_back and frame.f_back.f_code is Flag.wait.__code__):
+        return False
+
+    while (frame := frame.f_back) is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+            return True
+
+    return False
 
 
 def _came_from_signal_handler(exc: BaseException) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 from .._refs import asbool
+from ._stopping import STORE_SECONDS
 from ._with import WithBlock
 from .base import BaseScheduler
 from .blocking import BlockingScheduler
@@ -53,13 +54,16 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         super()._after_fork()
         self._thread = None
 
-    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+    def _stop_now(self, wait: bool | float) -> None:
         thread = self._thread
-        super().shutdown(*args, **kwargs)
+        super()._stop_now(wait)
+        if self._shutting_down:
+            return  # a job store hangs, and perhaps that thread with it
+
         if self._thread is thread:  # no listener has started the scheduler anew
             self._thread = None
         if thread is not None and thread is not current_thread():
-            thread.join()
+            thread.join(None if wait is True else STORE_SECONDS)
 
 
 _started: WeakSet[BackgroundScheduler] = WeakSet()
@@ -70,5 +74,8 @@ _started: WeakSet[BackgroundScheduler] = WeakSet()
 @atexit.register
 def _shut_down_at_exit() -> None:
     for scheduler in list(_started):
-        if scheduler.running:
-            scheduler.shutdown()
+        try:
+            if scheduler.running:
+                scheduler.shutdown()
+        except BaseException:  # the others are to be shut down, too
+            scheduler._logger.exception("Shutting down at the exit of the interpreter failed")

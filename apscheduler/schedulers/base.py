@@ -55,8 +55,9 @@ from ._config import (
 )
 from ._dispatch import Backlog, DispatchPass, earliest
 from ._handover import Handover
-from ._interrupts import is_interrupt
+from ._interrupts import is_amid_own_work, is_interrupt
 from ._plugins import build, check_arguments_of_no_trigger, class_from_options, load_class
+from ._stopping import BoundedStop, start_beside
 
 if TYPE_CHECKING:
     Func = TypeVar("Func", bound=Callable[..., Any])
@@ -125,6 +126,8 @@ class BaseScheduler(metaclass=ABCMeta):
     def _prepare(self) -> None:
         """Make locks, and forget all that is going on."""
         self._shutting_down = False
+        # Guards the state. It is never held for long, as the job store lock is by a slow store.
+        self._state_lock = self._create_lock()
         self._executors_lock = self._create_lock()
         self._jobstores_lock = self._create_lock()
         self._listeners_lock = self._create_lock()
@@ -242,7 +245,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _enter_start(self) -> None:
         """Make sure that nobody else starts or stops the scheduler now."""
-        with self._jobstores_lock:
+        with self._state_lock:
             if self.state != STATE_STOPPED or self._is_starting:
                 raise SchedulerAlreadyRunningError
             if self._shutting_down:
@@ -273,6 +276,7 @@ class BaseScheduler(metaclass=ABCMeta):
         while True:
             with self._jobstores_lock:
                 if not self._pending_jobs:
+                    self._next_look = None
                     self.state = state
                     return
                 entries = list(self._pending_jobs)
@@ -303,8 +307,12 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         Stop the scheduler, its executors and its job stores. It may be started again.
 
+        A signal handler that interrupts the scheduler itself cannot wait for it: then this returns
+        at once, and the rest is done in a thread, for which the exit of the interpreter waits.
+
         :param wait: True to wait until the running jobs have ended (but for one that calls this),
-            False not to wait, or the number of seconds to wait before they are left behind
+            False not to wait, or the number of seconds to wait before they are left behind. Job
+            stores that do not answer are waited for only if it is True
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
         self._enter_shutdown(wait)
@@ -313,23 +321,37 @@ class BaseScheduler(metaclass=ABCMeta):
     def _enter_shutdown(self, wait: bool | float) -> None:
         """Enter the stopped state: no pass will begin any more."""
         check_wait(wait)
-        if self.state == STATE_STOPPED:
-            raise SchedulerNotRunningError
-
-        with self._jobstores_lock:
+        with self._state_lock:
             if self.state == STATE_STOPPED:
                 raise SchedulerNotRunningError
-            self.state = STATE_STOPPED
             self._shutting_down = True
-            self._next_look = None
+            self.state = STATE_STOPPED
 
     def _stop(self, wait: bool | float) -> None:
         """Stop everything that was started."""
+        if is_amid_own_work():  # to wait for others would be to wait for ever
+            self._start_beside(lambda: self._stop_now(wait), daemon=False)
+        else:
+            self._stop_now(wait)
+
+    def _stop_now(self, wait: bool | float) -> None:
+        if wait is not True and any(s.may_block() for s in list(self._jobstores.values())):
+            BoundedStop(self, wait).run()
+            return
+
         try:
             self._hand_over_last_runs()
             self._stop_parts(wait)
         finally:
             self._leave_shutdown()
+
+    def _start_beside(self, func: Callable[[], object], daemon: bool = True) -> Any:
+        """
+        Call a function in a thread, or what the framework has in its place; return that.
+
+        :param daemon: whether the interpreter may exit meanwhile
+        """
+        return start_beside(func, daemon)
 
     def _hand_over_last_runs(self) -> None:
         with self._jobstores_lock:
@@ -345,7 +367,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _before_exit(self) -> None:
         """Move no more jobs on: the interpreter exits, and executors are about to refuse them."""
-        with self._jobstores_lock:
+        with self._jobstores_lock, self._state_lock:
             if self.state == STATE_RUNNING:
                 self.state = STATE_PAUSED
 
@@ -432,7 +454,8 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _change_state(self, old: int, new: int) -> bool:
         """Change the state if it is the old one; tell whether it was."""
-        with self._jobstores_lock:  # a shutdown may be entering the stopped state
+        # The job store lock: when a pause begins, no pass is going on.
+        with self._jobstores_lock, self._state_lock:
             if self.state == STATE_STOPPED:
                 raise SchedulerNotRunningError
 

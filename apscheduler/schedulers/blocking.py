@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from threading import Event
 from typing import Any
 
+from ._flag import Flag
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
 
 
@@ -15,7 +15,7 @@ class BlockingScheduler(BaseScheduler):
     Ctrl+C raises KeyboardInterrupt from it.
     """
 
-    _event: Any = None  # a threading.Event, or what the framework has in its place
+    _event: Any = None  # a Flag, or what the framework has in its place
 
     def start(self, *args: Any, **kwargs: Any) -> None:
         """Start the scheduler, and return when it has been shut down; see the base class."""
@@ -24,7 +24,8 @@ class BlockingScheduler(BaseScheduler):
         try:
             self._main_loop()
         except BaseException:
-            # Ctrl+C can strike inside the event, whose lock is then held for ever.
+            # Ctrl+C can strike inside an event that a program has put in the place of ours, whose
+            # lock is then held for ever.
             self._event = self._create_event()
             # What was moved on in its store by now would never run, for it is not due any more.
             self._hand_over_last_runs()
@@ -35,16 +36,16 @@ class BlockingScheduler(BaseScheduler):
             self._event = self._create_event()  # so that a loop that is about to end still does
 
     def _create_event(self) -> Any:
-        return Event()
+        return Flag()
 
     def _after_fork(self) -> None:
         super()._after_fork()
         self._event = None
 
-    def shutdown(self, wait: bool | float = True) -> None:
-        event = self._event
+    def _leave_shutdown(self) -> None:
+        event = self._event  # a listener may start the scheduler anew
         try:
-            super().shutdown(wait)
+            super()._leave_shutdown()
         finally:
             event.set()
 

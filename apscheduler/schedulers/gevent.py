@@ -62,21 +62,21 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         check_wait(wait)
         hub = self._hub
         if hub is None or not has_thread(hub):
-            self._shutdown(wait)
+            super().shutdown(wait)
             return
 
         seconds = None if wait is True else wait + TURN_SECONDS
-        if not call_in_hub(hub, self._shutdown, wait, seconds=seconds):
+        if not call_in_hub(hub, super().shutdown, wait, seconds=seconds):
             self._logger.error(
                 "The scheduler cannot shut down before a job or a job store lets the other "
                 "greenlets of its thread have their turn"
             )
 
-    def _shutdown(self, wait: bool | float) -> None:
+    def _stop_now(self, wait: bool | float) -> None:
         greenlet, hub = self._greenlet, self._hub
-        super().shutdown(wait)
+        super()._stop_now(wait)
         if self._shutting_down:
-            return  # another greenlet does the rest
+            return  # a job store hangs, and perhaps that greenlet with it
 
         if self._greenlet is greenlet:  # no listener has started the scheduler anew
             self._greenlet = self._hub = None
@@ -88,7 +88,7 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         super()._after_fork()
         self._greenlet = self._hub = None
 
-    def _start_beside(self, func: Callable[[], object]) -> Any:
+    def _start_beside(self, func: Callable[[], object], daemon: bool = True) -> Any:
         return gevent.spawn(func)
 
     def _create_event(self) -> Any:

@@ -190,6 +190,9 @@ class _ManualExecutor(BaseExecutor):
         super().__init__()
         self._interrupts = interrupts
 
+    def runs_inline(self) -> bool:
+        return True
+
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         assert self._scheduler is not None  # submit_job() made sure of it
         runs = Runs(job, job._jobstore_alias, self._logger.name, self._scheduler._now)

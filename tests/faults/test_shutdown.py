@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
@@ -19,6 +19,7 @@ import pytest
 from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
     EVENT_JOB_SUBMITTED,
     EVENT_SCHEDULER_SHUTDOWN,
     EVENT_SCHEDULER_START,
@@ -26,7 +27,7 @@ from apscheduler.events import (
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor, ThreadPoolExecutor
 from apscheduler.job import Job
-from apscheduler.schedulers import SchedulerNotRunningError
+from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.testing import ManualScheduler
@@ -181,8 +182,7 @@ def test_otherwise_it_ends_though_its_job_does_not(
     running.recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
 
     assert not running.end.is_set()
-    # False leaves greenlets to themselves.
-    if kind.cancels and (wait or kind.loop != "gevent_hub"):
+    if kind.cancels:
         [error] = running.recorder.wait_for(EVENT_JOB_ERROR)
         assert type(error.exception).__name__ in ("CancelledError", "GreenletExit")
     else:  # a thread cannot be made to end; it may
@@ -402,3 +402,105 @@ def test_a_process_pool_that_outlives_the_main_thread_says_why_no_more_jobs_run(
 
     assert "the main thread has ended" in done.stderr
     assert done.returncode == 0
+
+
+# --- job stores that hang, schedulers that fail, signals that strike anywhere --------------------
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class HangingStore(BytesStore):
+    """Does not answer one operation until it is told to."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()
+        self.operation = operation
+        self.is_asked, self.may_answer = Event(), Event()
+
+    def get_due_jobs(self, now: datetime) -> list[Job]:
+        self._hang("get_due_jobs")
+        return super().get_due_jobs(now)
+
+    def update_job(self, job: Job) -> None:
+        super().update_job(job)
+        self._hang("update_job")
+
+    def shutdown(self) -> None:
+        self._hang("shutdown")
+
+    def _hang(self, operation: str) -> None:
+        if operation == self.operation:
+            self.is_asked.set()
+            assert self.may_answer.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("wait", [False, 0.2])
+@pytest.mark.parametrize("operation", ["get_due_jobs", "update_job", "shutdown"])
+def test_a_job_store_that_hangs_keeps_nobody_waiting_who_does_not_wait(
+    operation: str, wait: bool | float
+) -> None:
+    store = HangingStore(operation)
+    scheduler = BackgroundScheduler()
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    scheduler.add_jobstore(store, "hanging")
+    if operation == "update_job":
+        scheduler.add_job(nothing, "interval", hours=1, jobstore="hanging", next_run_time=now())
+    if operation != "shutdown":
+        assert store.is_asked.wait(PATIENCE)
+
+    scheduler.shutdown(wait)
+
+    assert not store.may_answer.is_set()
+    assert not scheduler.running
+    assert not recorder.of(EVENT_SCHEDULER_SHUTDOWN)
+    with pytest.raises(SchedulerAlreadyRunningError, match="still shutting down"):
+        scheduler.start()
+    store.may_answer.set()
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    if operation == "update_job":  # the run that was moved on is not lost in silence
+        [missed] = recorder.wait_for(EVENT_JOB_MISSED)
+        assert missed.jobstore == "hanging"
+
+
+FAILING_PROGRAM = """
+from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.schedulers.background import BackgroundScheduler
+
+class Failing(BackgroundScheduler):
+    def shutdown(self, wait=True):
+        raise SystemExit("one fails")
+
+first, second, third = Failing(), BackgroundScheduler(), Failing()
+for scheduler in (first, second, third):
+    scheduler.start()
+second.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
+"""
+
+
+def test_a_scheduler_that_fails_at_the_exit_keeps_no_other_from_shutting_down(
+    tmp_path: Path,
+) -> None:
+    done = run(FAILING_PROGRAM, tmp_path)
+
+    assert done.stdout.split() == ["shut", "down"]
+    assert done.stderr.count("Shutting down at the exit of the interpreter failed") == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process")
+@pytest.mark.parametrize(
+    "arguments", ["loop", "loop --wait 5", "loop --wait 0", "program", "program --wait 5"]
+)
+def test_a_signal_handler_that_shuts_down_does_so_wherever_it_strikes(arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.strike", *arguments.split(), "--step", "13"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50

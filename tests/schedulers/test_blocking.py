@@ -136,9 +136,10 @@ def test_the_loop_looks_at_least_once_a_minute(scheduler: BlockingScheduler) -> 
     assert waits == [0, 60, 60]
 
 
-def test_ctrl_c_may_strike_while_the_loop_holds_the_lock_of_its_event() -> None:
+def test_ctrl_c_may_strike_while_a_loop_holds_the_lock_of_an_event_of_its_own() -> None:
     class Interrupted(BlockingScheduler):
         def _main_loop(self) -> None:
+            self._event = threading.Event()
             self._event._cond.acquire()  # as Event.clear() does
             raise KeyboardInterrupt
 

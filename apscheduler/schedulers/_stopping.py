@@ -1,0 +1,91 @@
+"""Stop a scheduler in time: though a job store hangs, and from within a signal handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .base import BaseScheduler
+
+# So many seconds more than it was given a shutdown waits for job stores, which need a moment to
+# write and to close even if it is not to wait for running jobs.
+STORE_SECONDS = 1.0
+
+
+def start_beside(func: Callable[[], object], daemon: bool) -> Any:
+    """
+    Call a function in a thread of its own; at once if no thread can be had.
+
+    :param daemon: whether the interpreter may exit meanwhile
+    :return: the thread, or None
+    """
+    thread = Thread(target=func, name="APScheduler", daemon=daemon)
+    try:
+        thread.start()
+    except RuntimeError:  # as at the exit of the interpreter
+        func()
+        return None
+
+    return thread
+
+
+class BoundedStop:
+    """
+    Stops a scheduler for a caller who does not wait for ever.
+
+    What a job store that hangs keeps from being done is left to a thread: the store is closed when
+    it answers.
+
+    :param wait: as in :meth:`~.BaseScheduler.shutdown`, but not True
+    """
+
+    def __init__(self, scheduler: BaseScheduler, wait: bool | float) -> None:
+        self._scheduler = scheduler
+        self._wait = wait
+        self._deadline = monotonic() + wait
+        self._guard = Lock()
+        self._is_closed = False
+        self._is_left_behind = False
+
+    def run(self) -> None:
+        scheduler = self._scheduler
+        first = scheduler._start_beside(scheduler._hand_over_last_runs)
+        self._join(first)
+        try:
+            left = max(self._deadline - monotonic(), 0.0)
+            scheduler._stop_executors(False if self._wait is False else left)
+        finally:
+            self._join(scheduler._start_beside(lambda: self._close(first)))
+            self._leave()
+
+    def _join(self, thread: Any) -> None:
+        if thread is not None:
+            thread.join(max(self._deadline + STORE_SECONDS - monotonic(), 0.0))
+
+    def _close(self, first: Any) -> None:
+        """Close the job stores after what came before; leave if the caller did not wait."""
+        if first is not None:
+            first.join()
+        try:
+            self._scheduler._stop_jobstores()
+        finally:
+            with self._guard:
+                self._is_closed = True
+            if self._is_left_behind:
+                self._scheduler._leave_shutdown()
+
+    def _leave(self) -> None:
+        with self._guard:
+            is_closed = self._is_closed
+            self._is_left_behind = not is_closed
+
+        if is_closed:
+            self._scheduler._leave_shutdown()
+        else:
+            self._scheduler._logger.error(
+                "The scheduler starts no more jobs, but a job store does not answer: it is closed "
+                "when it does, and the scheduler cannot be started again before"
+            )
