@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -157,9 +158,7 @@ class PersistentJobStore(BaseJobStore):
     def _restore(self, job_id: str, data: bytes) -> Job | None:
         """Make a job of its bytes, or park it and return None."""
         generation = self._alias_generation
-        known = self._parked.get(job_id)
-        if known is not None and known.attempt == (hash(data), generation):
-            self._still_parked.add(job_id)
+        if self._parked and self._is_still_parked(job_id, data):
             return None
 
         try:
@@ -171,16 +170,24 @@ class PersistentJobStore(BaseJobStore):
             self._park(job_id, _as_exception(exc), (hash(data), generation))
             return None
 
-        if known is not None:
+        if job_id in self._parked:
             del self._parked[job_id]
             self._logger.info('Job "%s" can be restored again', job_id)
 
         return job
 
+    def _is_still_parked(self, job_id: str, data: bytes) -> bool:
+        """Tell whether nothing has changed since the job was found to be broken."""
+        known = self._parked.get(job_id)
+        if known is None or known.attempt != (hash(data), self._alias_generation):
+            return False
+
+        self._still_parked.add(job_id)
+        return True
+
     def _restore_all(self, items: Iterable[tuple[str, bytes]]) -> list[Job]:
         """Make jobs of ids and bytes, and park those that cannot be restored."""
-        restored = (self._restore(job_id, data) for job_id, data in items)
-        return [job for job in restored if job is not None]
+        return [job for item in items if (job := self._restore(*item)) is not None]
 
     def _restore_row(self, job_id: str, stored: float | None, data: bytes) -> Job | None:
         """Make a job of its bytes, paused or not as its stored time says; or park it."""
@@ -193,8 +200,7 @@ class PersistentJobStore(BaseJobStore):
         return job
 
     def _restore_rows(self, rows: Iterable[Row]) -> list[Job]:
-        restored = (self._restore_row(*row) for row in rows)
-        return [job for job in restored if job is not None]
+        return [job for row in rows if (job := self._restore_row(*row)) is not None]
 
     def _park(self, job_id: str, exc: Exception, attempt: tuple[int, int]) -> None:
         reason = f"{type(exc).__name__}: {exc}"
@@ -282,9 +288,9 @@ class PersistentJobStore(BaseJobStore):
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
         timestamp = now.timestamp()
-        timed = ((_timestamp(job), job.id, job) for job in self._read_due(timestamp))
+        timed = [(*_order(job), job) for job in self._read_due(timestamp)]
         # The states have the last word: somebody may have changed a stored time by hand.
-        due = [entry for entry in timed if entry[0] is not None and entry[0] <= timestamp]
+        due = [entry for entry in timed if entry[0] <= timestamp]
         due.sort(key=itemgetter(0, 1))
         return [job for _, _, job in due]
 
@@ -322,8 +328,7 @@ class PersistentJobStore(BaseJobStore):
 
     def get_all_jobs(self) -> list[Job]:
         jobs = self._census()
-        jobs.sort(key=lambda job: (_timestamp(job) or 0.0, job.id))
-        self._fix_paused_jobs_sorting(jobs)
+        jobs.sort(key=_order)
         return jobs
 
     def get_unrestorable_jobs(self) -> list[tuple[str, Exception]]:
@@ -403,6 +408,12 @@ def chunks(records: Sequence[Record], count: int, size: int) -> Iterator[Sequenc
 
 def _timestamp(job: Job) -> float | None:
     return datetime_to_utc_timestamp(job.next_run_time)
+
+
+def _order(job: Job) -> tuple[float, str]:
+    """Return what jobs are sorted by: run time and id; paused jobs come last."""
+    timestamp = datetime_to_utc_timestamp(job.next_run_time)
+    return inf if timestamp is None else timestamp, job.id
 
 
 def _check(job: Job, job_id: str) -> None:

@@ -396,12 +396,20 @@ def _create_engine_of_server(url: URL, options: Mapping[str, Any]) -> Engine:
     if engine.dialect.name in MYSQL:
         event.listen(engine, "connect", _be_strict)
     if engine.dialect.driver == "psycopg":
+        event.listen(engine, "connect", _send_binary_arrays)
         milliseconds = {**url.query, **connect_args}["tcp_user_timeout"]
         if int(milliseconds):  # 0: none
             seconds = int(milliseconds) / 1000
             event.listen(engine, "connect", partial(_wait_at_most, seconds=seconds))
 
     return engine
+
+
+def _send_binary_arrays(connection: Any, _: object) -> None:
+    """Have psycopg send arrays as they are, which takes the server a third of the time of text."""
+    from psycopg.types.array import ListBinaryDumper  # the connection is psycopg's own
+
+    connection.adapters.register_dumper(list, ListBinaryDumper)
 
 
 def _wait_at_most(connection: Any, _: object, seconds: float) -> None:
