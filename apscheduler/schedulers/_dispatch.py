@@ -74,6 +74,15 @@ class Advance:
         """Whether the job leaves its store, having no more times to run."""
         return self.new is None and self.error is None
 
+    def is_held_by(self, stored: Job) -> bool:
+        """Tell whether the store has accepted this: the job waits for the time it moved on to."""
+        run_time = stored.next_run_time
+        if run_time is None or self.new is None:
+            return run_time is None and self.error is not None
+
+        # A store may cut off fractions of a second.
+        return abs(run_time.timestamp() - self.new.timestamp()) < 1
+
 
 class Backlog:
     """What one pass leaves to the next; the scheduler holds it."""
@@ -98,6 +107,28 @@ class Backlog:
             if now is None or advance.retry_at is None or advance.retry_at <= now:
                 del self.stuck[key]
                 self.ready.append(advance)
+
+    def clear_up(self, alias: str, job: Job) -> bool:
+        """
+        Find out about the write of a job that somebody is about to change.
+
+        Its run is to be started if the store holds it. If not, the job is still due, and what it
+        is changed to counts.
+
+        :return: whether a run is ready now
+        """
+        advance = self.unclear.pop((alias, job.id), None)
+        if advance is None or not advance.is_held_by(job):
+            return False
+
+        self.ready.append(advance)
+        return True
+
+    def forget(self, alias: str, job_id: str | None = None) -> None:
+        """Forget the write of a job that was removed, or of all jobs of a store."""
+        for key in [key for key in self.unclear if key[0] == alias]:
+            if job_id in (None, key[1]):
+                del self.unclear[key]
 
     def waiting(self) -> set[tuple[str, str]]:
         """The jobs whose last runs have not been handed over yet."""
@@ -366,11 +397,19 @@ class DispatchPass:
         self._waiting |= self._backlog.waiting()
 
     def _has_landed(self, store: BaseJobStore, advance: Advance) -> bool:
-        """Make sure that the store holds the advance. False: somebody removed the job."""
+        """Make sure that the store holds the advance. False: somebody else changed the job."""
         stored = store.lookup_job(advance.job.id)
         if stored is None:
             return advance.ends
         if not _is_same_instant(stored.next_run_time, advance.old):
+            if not advance.is_held_by(stored):
+                self._logger.warning(
+                    'Job "%s" was changed before its store told whether it had moved it on: its '
+                    "run that was due at %s is not started",
+                    stored,
+                    advance.old,
+                )
+                return False
             return True
         if advance.ends:
             return not store.remove_jobs([stored.id])

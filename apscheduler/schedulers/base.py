@@ -791,6 +791,7 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         with self._jobstores_lock:
             job, alias = self._lookup_job(job_id, jobstore)
+            has_run_ready = alias is not None and self._backlog.clear_up(alias, job)
             before = {name: getattr(job, name) for name in _SETTINGS if hasattr(job, name)}
             job._modify(**changes)
             if alias is not None:
@@ -804,7 +805,7 @@ class BaseScheduler(metaclass=ABCMeta):
             is_earlier = alias is not None and self._is_before_next_look(job)
 
         self._tell(EVENT_JOB_MODIFIED, job_id, alias)
-        if is_earlier:
+        if is_earlier or has_run_ready:
             self.wakeup()
 
         return job
@@ -926,6 +927,7 @@ class BaseScheduler(metaclass=ABCMeta):
         for alias, store in self._open_stores(jobstore):
             with suppress(JobLookupError):
                 store.remove_job(job_id)
+                self._backlog.forget(alias, job_id)
                 return alias
 
         raise JobLookupError(job_id)
@@ -940,8 +942,9 @@ class BaseScheduler(metaclass=ABCMeta):
             self._pending_jobs[:] = [
                 entry for entry in self._pending_jobs if jobstore not in (None, entry[1])
             ]
-            for _, store in self._open_stores(jobstore):
+            for alias, store in self._open_stores(jobstore):
                 store.remove_all_jobs()
+                self._backlog.forget(alias)
 
         self._dispatch_event(SchedulerEvent(EVENT_ALL_JOBS_REMOVED, jobstore))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -207,6 +208,67 @@ def test_settling_a_write_leaves_alone_what_another_program_wrote_since() -> Non
     scheduler.advance(60)
 
     assert [job.next_run_time for job in scheduler.get_jobs()] == [tomorrow]
+
+
+DAY = timedelta(days=1)
+CHANGES: dict[str, Callable[[ManualScheduler], Any]] = {
+    "renamed": lambda scheduler: scheduler.modify_job("a", name="renamed"),
+    "paused": lambda scheduler: scheduler.pause_job("a"),
+    "rescheduled": lambda scheduler: scheduler.reschedule_job("a", trigger="interval", days=1),
+    "removed": lambda scheduler: scheduler.remove_job("a"),
+    "all removed": lambda scheduler: scheduler.remove_all_jobs(),
+}
+
+
+@pytest.mark.parametrize("kind", [Fault.BEFORE, Fault.AFTER])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_job_that_is_changed_while_its_write_is_unclear_makes_the_runs_that_are_its_own(
+    change: str, kind: Fault
+) -> None:
+    """What was moved on runs; what was not does as the job was changed to."""
+    writes = Faults(1, kinds=[kind], only=["update_jobs"], limit=1)
+    lookups = Faults(1, only=["lookup_job"])
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(BytesStore(), writes), lookups))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    start = MARCH_1 + timedelta(seconds=20)
+    scheduler.add_job(nothing, "interval", id="a", hours=1, start_date=start)
+    scheduler.start()
+    scheduler.advance(21)
+    lookups.probability = 0
+    CHANGES[change](scheduler)
+
+    scheduler.advance(60)
+
+    was_moved_on = kind is Fault.AFTER and "removed" not in change
+    runs = [event.scheduled_run_time for event in recorder.events]
+    assert runs == ([start] if was_moved_on or change == "renamed" else [])
+
+
+def test_a_run_that_another_program_made_unclear_is_not_started_but_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logging.disable(logging.NOTSET)
+    rows = BytesStore()
+    writes = Faults(1, kinds=[Fault.BEFORE], only=["update_jobs"], limit=1)
+    lookups = Faults(1, only=["lookup_job"])
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(rows, writes), lookups))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    start = MARCH_1 + timedelta(seconds=20)
+    scheduler.add_job(nothing, "interval", id="a", hours=1, start_date=start)
+    scheduler.start()
+    scheduler.advance(21)
+    job = rows.lookup_job("a")
+    assert job is not None
+    job.next_run_time = MARCH_1 + DAY
+    rows.update_job(job)
+    lookups.probability = 0
+
+    scheduler.advance(60)
+
+    assert recorder.events == []
+    assert "was changed before its store told" in caplog.text
 
 
 def test_a_store_that_is_down_does_not_hold_up_another_one() -> None:
