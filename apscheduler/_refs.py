@@ -251,9 +251,10 @@ def _read_signature(func: Any) -> Signature | None:
         return None
 
 
-def takes_keyword(func: Any, name: str) -> bool:
-    """Tell whether a callable takes a keyword argument of this name; True where it tells none."""
-    sig = _signature(func)
+@lru_cache(maxsize=64)  # asked for each job that names its trigger
+def takes_keyword(cls: type, name: str) -> bool:
+    """Tell whether a class takes a keyword argument of this name; True where it tells none."""
+    sig = _signature(cls)
     return sig is None or any(
         param.kind is param.VAR_KEYWORD or param.name == name for param in sig.parameters.values()
     )

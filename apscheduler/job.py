@@ -88,7 +88,7 @@ class Job:
     def __init__(self, scheduler: Any, id: str | None = None, **kwargs: Any) -> None:
         self._scheduler = scheduler
         self._jobstore_alias = None
-        self._modify(id=_new_id() if id in (None, "") else id, **kwargs)
+        self._change({"id": _new_id() if id in (None, "") else id, **kwargs})
 
     def modify(self, **changes: Any) -> Job:
         """Change settings of this job; see :meth:`.BaseScheduler.modify_job`."""
@@ -160,9 +160,19 @@ class Job:
         :raises ValueError: if the id would change, or the arguments do not fit the function
         :raises AttributeError: if a name is no setting of a job
         """
+        self._change(changes)
+
+    def _change(self, changes: dict[str, Any]) -> None:
+        if not _SETTINGS.issuperset(changes):
+            unknown = [name for name in changes if name not in _SETTINGS]
+            raise AttributeError(
+                f"The following are not modifiable attributes of Job: {', '.join(unknown)}"
+                + suggest(unknown[0], _SETTINGS - {"id"})
+            )
+
         approved: dict[str, Any] = {}
-        if not changes.keys().isdisjoint(_CALL):
-            approved.update(self._check_call(changes))
+        if not _CALL.isdisjoint(changes):
+            approved = self._check_call(changes)
             if changes.get("name") is None and not hasattr(self, "name"):
                 changes["name"] = get_callable_name(approved["func"])
 
@@ -172,15 +182,8 @@ class Job:
             elif name == "id":
                 approved[name] = self._check_id(value)
             elif name == "next_run_time":
-                approved[name] = convert_to_datetime(
-                    value, self._scheduler.timezone, "next_run_time"
-                )
-            elif name not in _CALL:
-                unknown = [key for key in changes if key not in _SETTINGS]
-                raise AttributeError(
-                    f"The following are not modifiable attributes of Job: {', '.join(unknown)}"
-                    + suggest(unknown[0], _SETTINGS - {"id"})
-                )
+                zone = self._scheduler.timezone
+                approved[name] = convert_to_datetime(value, zone, "next_run_time")
 
         for name, value in approved.items():
             setattr(self, name, value)
@@ -196,10 +199,10 @@ class Job:
     def _check_call(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Check function and arguments together: what is not given stays as it is."""
         # Not changes.get(): what is not given need not be an attribute yet.
-        func, args, kwargs = (
+        func, args, kwargs = [
             changes[name] if name in changes else getattr(self, name)
             for name in ("func", "args", "kwargs")
-        )
+        ]
 
         func_ref: str | None
         if isinstance(func, str):
@@ -209,10 +212,11 @@ class Job:
         else:
             raise TypeError("func must be a callable or a textual reference to one")
 
-        # A string is iterable, but its letters are never what was meant.
-        if isinstance(args, str) or not isinstance(args, Iterable):
+        # A string is iterable, but its letters are never what was meant. What is usual comes
+        # first, for it is known at once.
+        if isinstance(args, str) or not isinstance(args, (tuple, list, Iterable)):
             raise TypeError(f"args must be a non-string iterable, got {args!r} instead")
-        if not isinstance(kwargs, Mapping):
+        if not isinstance(kwargs, (dict, Mapping)):
             raise TypeError(f"kwargs must be a dict-like object, got {kwargs!r} instead")
 
         args, kwargs = tuple(args), dict(kwargs)
@@ -302,10 +306,12 @@ class Job:
 
 def _new_id() -> str:
     """Return a random UUID (RFC 9562, version 4) in hexadecimal, sooner than uuid4() does."""
-    number = int.from_bytes(urandom(16), "big")
-    number = number & ~(0xF << 76) | 4 << 76  # the version
-    number = number & ~(0b11 << 62) | 0b10 << 62  # the variant
-    return f"{number:032x}"
+    digits = urandom(16).hex()
+    # The 13th digit is the version, and two bits of the 17th are the variant.
+    return f"{digits[:12]}4{digits[13:16]}{_VARIANTS[digits[16]]}{digits[17:]}"
+
+
+_VARIANTS = {f"{number:x}": f"{8 | number & 3:x}" for number in range(16)}
 
 
 def _find_ref(func: Callable[..., Any]) -> str | None:
