@@ -72,7 +72,7 @@ def test_it_does_not_grow_however_often_a_job_moves_on() -> None:
         assert job is not None
         job.next_run_time = at(second)
         store.update_job(job)
-    assert len(store._heap) < 100
+    assert len(store._run_times) < 100
 
 
 seconds = st.none() | st.integers(0, 9)

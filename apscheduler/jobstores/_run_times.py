@@ -1,0 +1,163 @@
+"""The run times of many jobs: which come first is told without a look at the others."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
+from math import inf, nextafter
+from typing import Any, TypeVar
+
+from ..job import Job
+
+# Run time as a POSIX timestamp (None while paused), id, job. Jobs are equal by id, so that
+# comparing entries never comes to comparing what cannot be ordered.
+Entry = tuple["float | None", str, Job]
+
+Item = TypeVar("Item", int, Entry)
+
+PERIOD = 60  # seconds
+
+
+class RunTimes:
+    """
+    Entries in heaps: one for each period with run times, and one of these periods.
+
+    In a single heap, each entry would sift past all those that are not due for hours.
+
+    An entry counts only while it is the one in ``current``; outdated ones are dropped when they
+    come to the top, or all at once when they are the greater part.
+
+    :param current: the entries of all jobs by id, kept by the owner
+    """
+
+    def __init__(self, current: Mapping[str, Entry]) -> None:
+        self._current = current
+        self.clear()
+
+    def clear(self) -> None:
+        self._heaps: dict[int, list[Entry]] = {}  # by number of the period
+        self._periods: list[int] = []
+        self._size = 0
+
+    def __len__(self) -> int:
+        """Return how many entries there are, the outdated ones included."""
+        return self._size
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry, after it was made the current one of its job."""
+        if entry[0] is not None:
+            heappush(self._heap_of(_period(entry[0])), entry)
+            self._size += 1
+
+        self.drop_outdated()
+
+    def add_many(self, entries: Iterable[Entry]) -> None:
+        """Add entries, after they were made the current ones of their jobs."""
+        by_period: defaultdict[int, list[Entry]] = defaultdict(list)
+        for entry in entries:
+            if entry[0] is not None:
+                by_period[_period(entry[0])].append(entry)
+
+        for period, new in by_period.items():
+            self._add_to_heap(self._heap_of(period), new)
+
+        self.drop_outdated()
+
+    def _add_to_heap(self, heap: list[Entry], new: list[Entry]) -> None:
+        # One by one costs the depth of the heap each, and again for what becomes outdated.
+        if len(new) * 4 < len(heap):
+            for entry in new:
+                heappush(heap, entry)
+        else:
+            self._size -= len(heap)
+            heap[:] = filter(self._is_current, heap)
+            self._size += len(heap)
+            heap += new
+            heapify(heap)
+
+        self._size += len(new)
+
+    def _heap_of(self, period: int) -> list[Entry]:
+        heap = self._heaps.get(period)
+        if heap is None:
+            heap = self._heaps[period] = []
+            heappush(self._periods, period)
+
+        return heap
+
+    def _is_current(self, entry: Entry) -> bool:
+        return self._current.get(entry[1]) is entry
+
+    def drop_outdated(self) -> None:
+        """Drop outdated entries if they are the greater part."""
+        # Twice the number of jobs, and some: the cost is spread over as many changes.
+        if self._size > 2 * len(self._current) + 64:
+            self.clear()
+            self.add_many(self._current.values())
+
+    def first(self) -> Entry | None:
+        """Return the earliest entry, or None if there is none."""
+        while self._periods:
+            heap = self._heaps[self._periods[0]]
+            while heap and not self._is_current(heap[0]):
+                heappop(heap)
+                self._size -= 1
+            if heap:
+                return heap[0]
+
+            del self._heaps[heappop(self._periods)]
+
+        return None
+
+    def up_to(self, timestamp: float) -> list[Entry]:
+        """Return the entries that are not later, in any order."""
+        bound = (nextafter(timestamp, inf),)
+        found: list[Entry] = []
+        for period in _before(self._periods, _period(timestamp) + 1):
+            found += _before(self._heaps[period], bound)
+
+        return list(filter(self._is_current, found))
+
+    def first_after(self, timestamp: float) -> Entry | None:
+        """Return the earliest entry that is later, or None if there is none."""
+        last_due = _period(timestamp)
+        for period in sorted(period for period in self._periods if period >= last_due):
+            first = min(self._border(self._heaps[period], timestamp), default=None)
+            if first is not None:
+                return first
+
+        return None
+
+    def _border(self, heap: list[Entry], timestamp: float) -> Iterator[Entry]:
+        """Iterate over the first later entries on each way down: the earliest is among them."""
+        positions = [0] if heap else []
+        for position in positions:
+            entry = heap[position]
+            if entry[0] <= timestamp or not self._is_current(entry):  # type: ignore[operator]
+                child = 2 * position + 1
+                positions.extend(range(child, min(child + 2, len(heap))))
+            else:
+                yield entry
+
+
+def _period(timestamp: float) -> int:
+    return int(timestamp // PERIOD)
+
+
+def _before(heap: list[Item], bound: Any) -> list[Item]:
+    """Walk down a heap, level by level, as far as its items are before the bound."""
+    size = len(heap)
+    found: list[Item] = []
+    level = [0] if heap else []
+    while level:
+        level = [position for position in level if heap[position] < bound]
+        found += [heap[position] for position in level]
+        level = [
+            child
+            for position in level
+            for child in (2 * position + 1, 2 * position + 2)
+            if child < size
+        ]
+
+    return found
