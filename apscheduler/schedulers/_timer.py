@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from threading import Thread, get_ident, local
+from threading import Event, get_ident, local
 from time import monotonic
 from typing import Any
 
 from ..executors._leftovers import HoldsRuns
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
-from . import SchedulerNotRunningError
 from ._dispatch import Backlog
-from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler, check_wait
+from ._stopping import STORE_SECONDS
+from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
 
 # After the runs of so many jobs, the loop has its turn before more are handed over.
 RUNS_AT_ONCE = 50
-
-# So many seconds a shutdown that need not wait for jobs gives to a pass that is going on, and to
-# job stores that it closes.
-PASS_SECONDS = 1.0
 
 # So many seconds a thread takes to notice that the loop it waits for has ended, and some more.
 NOTICE_SECONDS = CHECK_SECONDS + CANCEL_SECONDS
@@ -52,7 +49,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     _pass: _Pass | None = None  # the one that is going on beside the loop
     _after_pass: Callable[[], object] | None = None  # what waits for that pass to end
     _shutdown_number = 0
-    _stopping: Thread | None = None  # waits for running jobs, beside the loop
+    _stopping: Any = None  # the thread that waits for running jobs, beside the loop
 
     @abstractmethod
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
@@ -127,7 +124,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._pass = _Pass()
         self._note_whether_runs_are_held(True)
         # No daemon: the exit of the interpreter waits for what is being written.
-        _start_thread(partial(self._look_beside_loop, self._pass, look), daemon=False)
+        self._start_beside(partial(self._look_beside_loop, self._pass, look), daemon=False)
 
     def _look_beside_loop(self, own: _Pass, look: Callable[[], float | None]) -> None:
         wait_seconds: float | None = self.jobstore_retry_interval
@@ -156,6 +153,8 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             if self.running:
                 self._logger.exception("The event loop ended before the scheduler was shut down")
                 self._drop_runs()
+            else:  # a shutdown waits for the end of this
+                self._shut_down_without_loop(False, _do_nothing)
 
     def _drop_runs(self) -> None:
         """Tell of the runs that were moved on, and that no executor will get."""
@@ -222,14 +221,8 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     # --- shutting down -------------------------------------------------------------------------
 
     def _enter_shutdown(self, wait: bool | float) -> None:
-        check_wait(wait)
-        # Not the job store lock: a pass in a thread may hold it for long, and the loop would wait.
-        with self._executors_lock:
-            if self.state == STATE_STOPPED:
-                raise SchedulerNotRunningError
-            self.state = STATE_STOPPED
-            self._shutting_down = True
-            self._shutdown_number += 1
+        super()._enter_shutdown(wait)
+        self._shutdown_number += 1
 
     def shutdown(self, wait: bool | float = True) -> Any:
         self._enter_shutdown(wait)
@@ -243,7 +236,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         :param then: called when all is stopped
         """
         if not self._is_loop_running():
-            self._shut_down_without_loop(then)
+            self._shut_down_without_loop(wait, then)
             return
 
         # The context tells executors which run asks for this, so as not to wait for it.
@@ -288,7 +281,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
         self._after_pass = lambda: run(go_on, time_left(), then)
         if wait is not True:
-            patience = PASS_SECONDS if wait is False else wait
+            patience = wait + STORE_SECONDS
             give_up = partial(run, self._give_up_pass, False if wait is False else 0.0, then)
             self._timeout = self._call_later(patience, give_up)
 
@@ -304,16 +297,26 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         if has_runs or self._may_block():
             run = copy_context().run
             stop = partial(run, self._stop_beside_loop, self._shutdown_number, wait, then)
-            self._stopping = _start_thread(stop, daemon=True)
+            self._stopping = self._start_beside(stop)
         else:
             self._stop_parts(wait=False)
             self._end_shutdown(self._shutdown_number, then)
 
-    def _shut_down_without_loop(self, then: Callable[[], object]) -> None:
+    def _shut_down_without_loop(self, wait: bool | float, then: Callable[[], object]) -> None:
         """Stop when the loop does not run: no job that needs it would begin, nor end."""
         self._stop_timer()
-        self._stop_parts(wait=False)
-        self._end_shutdown(self._shutdown_number, then)
+        is_done = Event()
+
+        def finish() -> None:
+            then()
+            is_done.set()
+
+        stop = partial(self._stop_beside_loop, self._shutdown_number, wait, finish)
+        if self._may_block():
+            self._stopping = self._start_beside(stop)
+            is_done.wait()
+        else:
+            stop()
 
     def _end_shutdown_of_ended_loop(self) -> None:
         """Bring a shutdown to its end whose loop has ended in the middle of it."""
@@ -324,16 +327,17 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             if stopping.is_alive():
                 return
         if self._shutting_down:
-            self._shut_down_without_loop(_do_nothing)
+            self._shut_down_without_loop(False, _do_nothing)
 
     def _stop_beside_loop(
         self, number: int, wait: bool | float, then: Callable[[], object]
     ) -> None:
-        self._stop_executors(wait)
-        closing = _start_thread(self._stop_jobstores, daemon=True)
-        if closing is not None:
-            closing.join(None if wait is True else PASS_SECONDS)
-            if closing.is_alive():
+        self._stop_executors(wait if self._is_loop_running() else False)
+        if self._may_block():
+            closing = self._start_beside(self._stop_jobstores)
+            if closing is not None:
+                closing.join(None if wait is True else STORE_SECONDS)
+            if closing is not None and closing.is_alive():
                 self._logger.error(
                     "A job store does not answer: it is closed when it does, and the scheduler "
                     "cannot be started again before"
@@ -341,13 +345,18 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
                 self._call_soon_or_here(then)
                 then = _do_nothing
                 closing.join()
+        else:
+            self._stop_jobstores()
         self._call_soon_or_here(self._end_shutdown, number, then)
 
     def _call_soon_or_here(self, func: Callable[..., object], *args: Any) -> None:
-        try:
-            self._call_soon(func, *args)
-        except RuntimeError:  # the loop was closed
-            func(*args)
+        """Call a function on the loop; if that has ended, call it here."""
+        if self._is_loop_running():
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self._call_soon(func, *args)
+                return
+
+        func(*args)
 
     def _end_shutdown(self, number: int, then: Callable[[], object]) -> None:
         try:
@@ -365,14 +374,3 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         super()._after_fork()
         self._forget_loop()
         self._stopping = None
-
-
-def _start_thread(func: Callable[[], object], daemon: bool) -> Thread | None:
-    thread = Thread(target=func, name="APScheduler", daemon=daemon)
-    try:
-        thread.start()
-    except RuntimeError:  # no thread can be had: better a loop that waits than nothing done
-        func()
-        return None
-
-    return thread

@@ -410,7 +410,7 @@ class TestShutdown:
     def test_it_ends_without_a_store_that_hangs_in_the_middle_of_a_pass(
         self, store: Hanging, wait: bool | float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("apscheduler.schedulers._timer.PASS_SECONDS", 0.01)
+        monkeypatch.setattr("apscheduler.schedulers._timer.STORE_SECONDS", 0.01)
         scheduler = AsyncIOScheduler(jobstores={"default": store})
         recorder = Recorder(scheduler)
 
@@ -430,10 +430,45 @@ class TestShutdown:
         (event,) = recorder.wait_for()
         assert event.code == EVENT_JOB_MISSED
 
+    def test_it_ends_without_a_store_that_hangs_though_the_loop_has_ended(
+        self, store: Hanging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("apscheduler.schedulers._timer.STORE_SECONDS", 0.01)
+        scheduler = AsyncIOScheduler(jobstores={"default": store})
+        recorder = Recorder(scheduler)
+
+        async def main() -> None:
+            scheduler.add_job(asyncio.sleep, args=[0])
+            scheduler.start()
+            await until(store.asked.is_set)
+
+        run_and_close(asyncio.new_event_loop(), main())
+        assert scheduler.shutdown(False).done()
+        assert not store.goes_on.is_set()
+        store.goes_on.set()
+        recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+        (event,) = recorder.wait_for()
+        assert event.code == EVENT_JOB_MISSED
+
+    def test_it_ends_if_the_loop_is_closed_while_it_waits_for_a_pass(self, store: Hanging) -> None:
+        async def main() -> None:
+            scheduler.add_job(asyncio.sleep, args=[0])
+            scheduler.start()
+            await until(store.asked.is_set)
+            scheduler.shutdown()
+
+        scheduler = AsyncIOScheduler(jobstores={"default": store})
+        recorder = Recorder(scheduler)
+        run_and_close(asyncio.new_event_loop(), main())
+        store.goes_on.set()
+        recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+        (event,) = recorder.wait_for()
+        assert event.code == EVENT_JOB_MISSED
+
     def test_it_ends_without_a_store_that_hangs_while_it_is_closed(
         self, store: Hanging, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("apscheduler.schedulers._timer.PASS_SECONDS", 0.01)
+        monkeypatch.setattr("apscheduler.schedulers._timer.STORE_SECONDS", 0.01)
         monkeypatch.setattr(store, "shutdown", partial(store.goes_on.wait, PATIENCE))
         monkeypatch.setattr(store, "get_due_jobs", lambda now: [])
 
