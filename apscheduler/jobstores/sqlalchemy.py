@@ -52,7 +52,7 @@ except ImportError as exc:
     ) from exc
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, ColumnElement, FromClause, Select, TextClause
+    from sqlalchemy import URL, ColumnElement, FromClause, TextClause
 
     from ..schedulers.base import BaseScheduler
 
@@ -190,7 +190,7 @@ class SQLAlchemyJobStore(PersistentJobStore):
         query = self._select().order_by(time).limit(limit)
         return self._rows(query.where(time.is_not(None) if after is None else time > after))
 
-    def _select(self) -> Select[Any]:
+    def _select(self) -> Any:  # a Select, which has a type for each column since 2.1
         columns = self.jobs_t.c
         return select(columns.id, columns.next_run_time, columns.job_state)
 

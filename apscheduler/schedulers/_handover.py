@@ -64,6 +64,7 @@ class Handover:
                 if is_heard:
                     self._hold_outcomes(advance)
                 runs_inline = self._runs_inline(advance)
+                code = None
                 if not runs_inline:
                     code = self._submit_or_keep(advance, backlog, is_heard)
 
