@@ -6,7 +6,7 @@ import atexit
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache, partial
 from time import monotonic
@@ -133,9 +133,9 @@ class ProcessPoolExecutor(BasePoolExecutor):
 
         self._max_workers = int(max_workers)
         self._settings = {"mp_context": get_context("spawn"), **(pool_kwargs or {})}
-        self._is_shut_down = False
-        self._is_abandoned = False  # shut down, and what has not begun is not to begin
-        self._turns = threading.RLock()  # guards what is below
+        self._is_shut_down = False  # no more is taken
+        self._leaves_all = False  # what waits is handed to the pool, which sees to it
+        self._is_abandoned = False  # what has not begun is not to begin
         self._begin_anew()
         super().__init__(self._make_pool())
         _process_executors.add(self)
@@ -144,6 +144,8 @@ class ProcessPoolExecutor(BasePoolExecutor):
     def _begin_anew(self) -> None:
         from multiprocessing import get_context
 
+        self._turns = threading.RLock()  # guards what is below
+        self._has_changed = threading.Condition(self._turns)
         # The pool of Python is given only what its workers can begin at once, for it fails
         # whatever it has when one of them dies; the rest waits here.
         self._waiting: deque[_Submission] = deque()
@@ -151,7 +153,8 @@ class ProcessPoolExecutor(BasePoolExecutor):
         self._begun = (self._settings["mp_context"] or get_context()).RawArray(
             "b", max(self._max_workers, 1)
         )
-        self._recoveries: set[threading.Thread] = set()
+        # The threads that get over the death of a worker, and whether each has begun.
+        self._recoveries: dict[threading.Thread, threading.Event] = {}
 
     def _make_pool(self) -> Any:
         from concurrent.futures import ProcessPoolExecutor
@@ -178,7 +181,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
         with self._turns:
             if self._is_shut_down:  # the scheduler is started anew
                 self._pool = self._make_pool()
-                self._is_shut_down = self._is_abandoned = False
+                self._is_shut_down = self._leaves_all = self._is_abandoned = False
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         from ._worker import pack
@@ -201,10 +204,9 @@ class ProcessPoolExecutor(BasePoolExecutor):
             with self._turns:
                 if self._recoveries or not self._waiting:
                     return
-                if not self._places and not self._is_shut_down:
+                if not self._places and not self._leaves_all:
                     return
                 submission = self._waiting.popleft()
-                # At a shutdown the pool gets all there is, and sees to it by itself.
                 place = submission.place = self._places.pop() if self._places else None
                 if place is not None:
                     self._begun[place] = 0
@@ -243,6 +245,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
             if submission.place is not None:
                 self._places.append(submission.place)
                 submission.place = None
+                self._has_changed.notify_all()
 
     def _end_turn(
         self,
@@ -269,7 +272,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
             return
 
         self._free(submission)
-        if not self._is_shut_down:
+        if not self._leaves_all:
             self._hand_over()
         job, run_times = submission.job, submission.run_times
         if error is not None:
@@ -285,14 +288,16 @@ class ProcessPoolExecutor(BasePoolExecutor):
 
     def _start_recovery(self, remains: _Remains) -> None:
         thread = threading.Thread(target=self._recover, args=(remains,))
-        self._recoveries.add(thread)
+        begun = self._recoveries[thread] = threading.Event()
         try:
             thread.start()
         except (RuntimeError, MemoryError):  # no more threads can be had
-            self._recoveries.discard(thread)
+            del self._recoveries[thread]
             for submission in remains.take():
                 self._free(submission)
                 submission.fail(self)
+        finally:
+            begun.set()
 
     def _recover(self, remains: _Remains) -> None:
         """
@@ -303,7 +308,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
         remains.end_workers()
         lost = []
         with self._turns:
-            if self._pool is remains.pool and not self._is_shut_down:
+            if self._pool is remains.pool and not (self._leaves_all or self._is_abandoned):
                 self._replace_pool()
             # Taken last: one that comes later starts a recovery of its own.
             for submission in reversed(remains.take()):
@@ -312,9 +317,10 @@ class ProcessPoolExecutor(BasePoolExecutor):
                 else:
                     lost.append(submission)
                 self._free(submission)
-            self._recoveries.discard(threading.current_thread())
+            del self._recoveries[threading.current_thread()]
+            self._has_changed.notify_all()
         self._hand_over()
-        if self._is_shut_down:
+        if self._leaves_all:
             self._pool.shutdown(wait=False)  # it may be a new one
         for submission in reversed(lost):
             submission.fail(self)
@@ -329,28 +335,51 @@ class ProcessPoolExecutor(BasePoolExecutor):
         # multiprocessing would wait for the workers at exit, and they are no children of this one.
         for worker in list((self._pool._processes or {}).values()):
             _children_of_this_process().discard(worker)
-        self._turns = threading.RLock()  # the old one may be held for ever
-        self._begin_anew()
+        self._begin_anew()  # also the locks, which may be held for ever
         self._pool = self._make_pool()
 
     def shutdown(self, wait: bool | float = True) -> None:
         deadline = None if isinstance(wait, bool) else monotonic() + wait
         with self._turns:
             self._is_shut_down = True
-            self._is_abandoned = deadline is not None
         # Listeners are called in the thread that looks after the pool; it cannot wait for itself.
         if threading.current_thread() is self._remains.manager:
             wait, deadline = False, None
-        if wait:
-            self._join_recoveries(deadline)
         if deadline is None:
-            self._hand_over()
-            self._pool.shutdown(wait=False)
-            if wait:
-                self._join_pools()
+            self._leave_all(wait=bool(wait))
         else:
-            self._abandon_waiting()
-            self._shutdown_within(max(deadline - monotonic(), 0.0))
+            self._shutdown_by(deadline)
+
+    def _leave_all(self, wait: bool) -> None:
+        """Hand the pool all that waits; it ends when that is done."""
+        if wait:
+            self._join_recoveries()
+        with self._turns:
+            self._leaves_all = True
+        self._hand_over()
+        self._pool.shutdown(wait=False)
+        if wait:
+            self._join_pools()
+
+    def _shutdown_by(self, deadline: float) -> None:
+        """Let runs begin and end until the deadline; then drop them, and end the processes."""
+        with self._turns:
+            if not self._leaves_all:
+                self._has_changed.wait_for(self._is_idle, max(deadline - monotonic(), 0.0))
+        if self._leaves_all:
+            self._remains.join_pool(deadline)
+        with self._turns:
+            self._is_abandoned = True
+            waiting, self._waiting = self._waiting, deque()
+        for submission in waiting:
+            self._fail(submission.job, submission.run_times, AbandonedError(submission.job.id))
+
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._remains.end_workers_by(deadline)
+
+    def _is_idle(self) -> bool:
+        are_free = len(self._places) >= self._max_workers
+        return are_free and not (self._waiting or self._recoveries)
 
     def _join_pools(self) -> None:
         """Wait until all is done; when a worker dies, that is in a new pool."""
@@ -358,41 +387,23 @@ class ProcessPoolExecutor(BasePoolExecutor):
             remains = self._remains
             if remains.manager is not None:
                 remains.manager.join()
-            self._join_recoveries(None)
+            self._join_recoveries()
             if remains is self._remains:
                 return
 
-    def _join_recoveries(self, deadline: float | None) -> None:
-        for thread in self._recoveries.copy() - {threading.current_thread()}:
-            thread.join(None if deadline is None else max(deadline - monotonic(), 0.0))
+    def _join_recoveries(self) -> None:
+        for thread, begun in list(self._recoveries.items()):
+            if thread is not threading.current_thread():
+                begun.wait()
+                if thread.is_alive():
+                    thread.join()
 
     def _leave_to_pool(self) -> None:
         """At exit, hand over all that waits: the pool does what it has, and takes no more."""
-        self._join_recoveries(None)
+        self._join_recoveries()
         with self._turns:
             self._places += [None] * len(self._waiting)
         self._hand_over()
-
-    def _abandon_waiting(self) -> None:
-        with self._turns:
-            waiting, self._waiting = self._waiting, deque()
-        for submission in waiting:
-            self._fail(submission.job, submission.run_times, AbandonedError(submission.job.id))
-
-    def _shutdown_within(self, seconds: float) -> None:
-        """Drop what has not begun, wait for the rest, and end the processes that go on."""
-        deadline = monotonic() + seconds
-        processes = list((self._pool._processes or {}).values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.join(max(deadline - monotonic(), 0.0))
-            if process.is_alive():
-                process.terminate()
-
-        for process in processes:
-            process.join(TERMINATION_SECONDS)
-            if process.is_alive():
-                process.kill()
 
 
 class _Submission:
@@ -433,6 +444,20 @@ class _Remains:
             taken, self._submissions = self._submissions, []
         return taken
 
+    def join_pool(self, deadline: float) -> None:
+        if self.manager is not None:
+            self.manager.join(max(deadline - monotonic(), 0.0))
+
+    def end_workers_by(self, deadline: float) -> None:
+        """Wait until the workers have ended; then terminate all that go on, and kill the deaf."""
+        workers = list(self._workers.values())
+        _join_all(workers, deadline)
+        for worker in _alive(workers):
+            worker.terminate()
+        _join_all(workers, max(deadline, monotonic()) + TERMINATION_SECONDS)
+        for worker in _alive(workers):
+            worker.kill()
+
     def end_workers(self) -> None:
         """Wait until the pool has ended the workers that are left; kill those that go on."""
         if self.manager is None:
@@ -442,6 +467,15 @@ class _Remains:
             for worker in list(self._workers.values()):
                 worker.kill()
             self.manager.join()
+
+
+def _join_all(workers: Iterable[Any], deadline: float) -> None:
+    for worker in workers:
+        worker.join(max(deadline - monotonic(), 0.0))
+
+
+def _alive(workers: Iterable[Any]) -> list[Any]:
+    return [worker for worker in workers if worker.is_alive()]
 
 
 def _children_of_this_process() -> set[Any]:

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor as PoolOfPython
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +203,79 @@ def join_threads_of_pools() -> None:
         if type(thread).__name__ == "_ExecutorManagerThread":
             thread.join(PATIENCE)
             assert not thread.is_alive()
+
+
+def test_runs_that_wait_for_their_turn_have_it_until_the_time_is_up(
+    scheduler: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(scheduler)
+    for number in range(8):
+        scheduler.add_job(give, args=[number])
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 8)
+
+    scheduler.shutdown(PATIENCE)
+
+    assert sorted(event.retval for event in recorder.of(OUTCOMES)) == list(range(8))
+    scheduler.start()
+
+
+def test_a_worker_that_dies_while_the_time_runs_costs_only_its_own_run(
+    scheduler: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(scheduler)
+    scheduler.add_job(die, id="killed")
+    for number in range(3):
+        scheduler.add_job(give, args=[number])
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 4)
+
+    scheduler.shutdown(PATIENCE)
+
+    assert [event.job_id for event in recorder.of(EVENT_JOB_ERROR)] == ["killed"]
+    assert len(recorder.of(EVENT_JOB_EXECUTED)) == 3
+    scheduler.start()
+
+
+@pytest.mark.parametrize("second", [True, False, 0.01])
+@pytest.mark.parametrize("first", [True, False, 0.01])
+def test_the_executor_may_be_shut_down_twice(
+    scheduler: BackgroundScheduler, first: bool | float, second: bool | float
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    for _ in range(3):
+        scheduler.add_job(give, args=["well"])
+    recorder.wait_for(count=3)
+    executor = scheduler._executors["default"]
+
+    executor.shutdown(first)
+    executor.shutdown(second)
+
+    job = scheduler.add_job(give, "interval", ["refused"], days=1)
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit_job(job, [job.next_run_time])
+
+
+def test_workers_that_ignore_their_termination_share_its_grace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All are told to end before any is waited for, and all that go on are killed."""
+    asked: list[tuple[str, int]] = []
+    for action in ("terminate", "kill"):
+        original = getattr(SpawnProcess, action)
+
+        def watch(process: Any, action: str = action, original: Any = original) -> None:
+            asked.append((action, process.pid))
+            if action == "kill":
+                original(process)
+
+        monkeypatch.setattr(SpawnProcess, action, watch)
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(3)})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    for _ in range(3):
+        scheduler.add_job(time.sleep, args=[10 * PATIENCE])
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 3)
+
+    scheduler.shutdown(0.01)
+
+    assert [action for action, _ in asked[:6]] == ["terminate"] * 3 + ["kill"] * 3
+    assert {pid for _, pid in asked[:3]} == {pid for _, pid in asked[3:6]}
