@@ -240,7 +240,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             return
 
         # The context tells executors which run asks for this, so as not to wait for it.
-        run = copy_context().run
+        run: Callable[..., object] = copy_context().run
         self._on_loop(run, self._shutdown, wait, then)
 
     def _on_loop(self, func: Callable[..., object], *args: Any) -> None:
@@ -273,7 +273,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self, go_on: Callable[..., object], wait: bool | float, then: Callable[[], object]
     ) -> None:
         """Go on with the shutdown after the pass; if it lasts too long, without it."""
-        run = copy_context().run
+        run: Callable[..., object] = copy_context().run
         begin = monotonic()
 
         def time_left() -> bool | float:
@@ -295,7 +295,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._stop_timer()
         has_runs = any(executor._instances for executor in list(self._executors.values()))
         if has_runs or self._may_block():
-            run = copy_context().run
+            run: Callable[..., object] = copy_context().run
             stop = partial(run, self._stop_beside_loop, self._shutdown_number, wait, then)
             self._stopping = self._start_beside(stop)
         else:
