@@ -69,7 +69,7 @@ class Adding:
 
         :raises ConflictingIdError: if its id is taken, and it is not to replace
         """
-        with self:
+        try:
             keeps_time = self._fill_in(job)
             try:
                 store.add_job(job)
@@ -77,6 +77,9 @@ class Adding:
                 if not replace_existing:
                     raise
                 self._replace(store, [(job, keeps_time)])
+        except BaseException:
+            self._take_back()
+            raise
 
     def add_many(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
         """

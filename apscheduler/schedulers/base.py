@@ -1027,9 +1027,10 @@ class BaseScheduler(metaclass=ABCMeta):
         if "func" not in spec:
             raise TypeError(f'A job needs a "func", but only these were given: {", ".join(spec)}')
 
-        trigger_args = dict(spec)
-        given = [name for name in _JOB_ARGUMENTS if name in trigger_args]
-        settings = {"executor": "default", **{name: trigger_args.pop(name) for name in given}}
+        settings: dict[str, Any] = {"executor": "default"}
+        trigger_args: dict[str, Any] = {}
+        for name, value in spec.items():
+            (settings if name in _JOB_ARGUMENTS else trigger_args)[name] = value
         jobstore = trigger_args.pop("jobstore", "default")
         replace_existing = trigger_args.pop("replace_existing", False)
         job = self._create_job(settings, trigger_args.pop("trigger", None), trigger_args)
@@ -1043,11 +1044,13 @@ class BaseScheduler(metaclass=ABCMeta):
         trigger_args: dict[str, Any],
     ) -> Job:
         given = {name: value for name, value in settings.items() if value is not undefined}
-        for name, nothing in (("args", ()), ("kwargs", {})):
-            if given.get(name) is None:
-                given[name] = nothing
+        if given.get("args") is None:
+            given["args"] = ()
+        if given.get("kwargs") is None:
+            given["kwargs"] = {}
+        given["trigger"] = self._create_trigger(trigger, trigger_args)
 
-        return Job(self, trigger=self._create_trigger(trigger, trigger_args), **given)
+        return Job(self, **given)
 
     def _keep_aside(self, entries: Sequence[Entry]) -> bool:
         """Keep jobs until the scheduler starts. False if it has started."""
@@ -1077,7 +1080,7 @@ class BaseScheduler(metaclass=ABCMeta):
             job._jobstore_alias = jobstore_alias
             is_earlier = self._is_before_next_look(job)
 
-        self._announce_added(job, jobstore_alias)
+        self._announce_added([(job, jobstore_alias, replace_existing)])
         if is_earlier:
             self.wakeup()
 
@@ -1096,17 +1099,19 @@ class BaseScheduler(metaclass=ABCMeta):
                 job._jobstore_alias = alias
             is_earlier = any(self._is_before_next_look(job) for job, _, _ in entries)
 
-        for job, alias, _ in entries:
-            self._announce_added(job, alias)
+        self._announce_added(entries)
         if is_earlier:
             self.wakeup()
 
     def _adding(self) -> Adding:
         return Adding(self._job_defaults, self._now(), self._logger)
 
-    def _announce_added(self, job: Job, alias: str) -> None:
-        self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
-        self._tell(EVENT_JOB_ADDED, job.id, alias)
+    def _announce_added(self, entries: Sequence[Entry]) -> None:
+        is_heard = self._is_heard(EVENT_JOB_ADDED)
+        for job, alias, _ in entries:
+            self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
+            if is_heard:
+                self._dispatch_event(JobEvent(EVENT_JOB_ADDED, job.id, alias))
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -1210,16 +1215,16 @@ class BaseScheduler(metaclass=ABCMeta):
     def _create_trigger(
         self, trigger: BaseTrigger | str | None, trigger_args: dict[str, Any]
     ) -> BaseTrigger:
-        if isinstance(trigger, BaseTrigger):
-            warn_of_unknown("job argument", trigger_args, _ADDING_ARGUMENTS, self._logger)
-            return trigger
         if trigger is None:
             check_arguments_of_no_trigger(trigger_args, _ADDING_ARGUMENTS)
             trigger = "date"
         elif not isinstance(trigger, str):
-            raise TypeError(
-                f"Expected a trigger instance or string, got {type(trigger).__name__} instead"
-            )
+            if not isinstance(trigger, BaseTrigger):
+                raise TypeError(
+                    f"Expected a trigger instance or string, got {type(trigger).__name__} instead"
+                )
+            warn_of_unknown("job argument", trigger_args, _ADDING_ARGUMENTS, self._logger)
+            return trigger
 
         # Some have no zone, like "and" and "or": their parts have one each.
         cls = load_class("triggers", trigger, BaseTrigger, self._trigger_classes)
