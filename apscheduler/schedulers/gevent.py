@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..executors._loop import CANCEL_SECONDS
+from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
 from ..executors.base import BaseExecutor
 from ..executors.gevent import GeventExecutor, call_in_hub, has_thread
 from ._with import WithBlock
@@ -95,7 +95,21 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         return Event()
 
     def _create_lock(self) -> Any:
-        return RLock()
+        return _Lock()
 
     def _create_default_executor(self) -> BaseExecutor:
         return GeventExecutor()
+
+
+class _Lock(RLock):  # type: ignore[misc]  # gevent tells no types
+    """A lock of gevent for which greenlets of several threads may wait."""
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        if not blocking or timeout is not None:
+            return bool(super().acquire(blocking, timeout))
+
+        # A hub that waits for nothing but another thread would give up, with LoopExit; while
+        # there is a time to wait for, it does not.
+        while not super().acquire(True, CHECK_SECONDS):
+            pass
+        return True

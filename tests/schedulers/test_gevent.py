@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import gevent
 import pytest
@@ -43,6 +43,25 @@ def test_its_locks_and_its_event_are_those_of_gevent() -> None:
         assert isinstance(scheduler._create_lock(), RLock)
         assert isinstance(scheduler._jobstores_lock, RLock)
         assert isinstance(scheduler._event, GeventEvent)
+
+
+def test_greenlets_of_another_thread_may_wait_for_its_locks() -> None:
+    held, goes_on = Event(), Event()
+
+    def hold() -> None:
+        with scheduler._jobstores_lock:
+            held.set()
+            assert goes_on.wait(30)
+
+    scheduler = GeventScheduler()
+    gevent.sleep(0)  # so that this thread has a hub, which waits for nothing
+    thread = Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    Timer(0.05, goes_on.set).start()
+    scheduler.add_job(print, id="job")
+    thread.join(30)
+    assert scheduler.get_job("job") is not None
 
 
 def test_other_greenlets_run_while_it_waits() -> None:
