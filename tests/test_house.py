@@ -35,6 +35,7 @@ HEIGHT[""] = 1  # apscheduler/__init__.py
 # Outside packages, and the name of the module or package that is about them.
 HOMES = {
     "sqlalchemy": "sqlalchemy",
+    "psycopg": "sqlalchemy",  # its arrays are sent in binary
     "redis": "redis",
     "bson": "mongodb",
     "pymongo": "mongodb",
