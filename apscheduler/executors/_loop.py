@@ -14,8 +14,6 @@ from ._leftovers import HoldsRuns
 from .base import BaseExecutor, Runs
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from ..events import JobExecutionEvent
     from ..job import Job
     from ..schedulers.base import BaseScheduler
@@ -37,6 +35,19 @@ class LoopEndedError(RuntimeError):
         super().__init__(f'The event loop ended before the run of job "{job_id}" did')
 
 
+# Returns the events of a submission, or raises why there are none.
+Result = Callable[[], "list[JobExecutionEvent]"]
+
+
+def raising(exc: BaseException) -> Result:
+    """Return a result that raises."""
+
+    def result() -> list[JobExecutionEvent]:
+        raise exc
+
+    return result
+
+
 class Submission:
     """
     The runs of one submission, on their way through a loop.
@@ -44,7 +55,8 @@ class Submission:
     :ivar future: what is kept while they go on
     :ivar needs_loop: whether only the loop can bring them to an end; the runs in a thread end
         whatever becomes of it. They can be cancelled, too, which a thread cannot
-    :ivar outcome: what a thread resolves when it has made them
+    :ivar has_begun: whether a thread has begun with them, or is not to begin any more
+    :ivar outcome: what became of them, if a thread has made them and the loop is to take it
     :ivar is_cancelled: whether a shutdown has told them to end
     """
 
@@ -55,7 +67,8 @@ class Submission:
         self.runs = Runs(job, job._jobstore_alias, logger_name)
         self.future: Any = None
         self.needs_loop = True
-        self.outcome: Future[Any] | None = None
+        self.has_begun = False
+        self.outcome: Result | None = None
         self.is_cancelled = False
         self.is_told = False
 
@@ -163,10 +176,8 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
         else:
             deliver()
 
-    def _finish(
-        self, submission: Submission, result: Callable[[], list[JobExecutionEvent]]
-    ) -> None:
-        """Report what became of runs; ``result`` returns it, or raises why there is none."""
+    def _finish(self, submission: Submission, result: Result) -> None:
+        """Report what became of runs."""
         with self._changed:
             if submission.is_told:
                 return  # the loop was taken for dead
@@ -200,13 +211,15 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
                 deliver()
 
         for submission in list(self._submissions.values()):
-            if submission.needs_loop and has_ended(submission.loop):
-                error = LoopEndedError(submission.job.id)
+            if has_ended(submission.loop):
+                self._finish_without_loop(submission)
 
-                def fail(error: LoopEndedError = error) -> list[JobExecutionEvent]:
-                    raise error
-
-                self._finish(submission, fail)
+    def _finish_without_loop(self, submission: Submission) -> None:
+        if submission.outcome is not None:
+            self._finish(submission, submission.outcome)
+        elif submission.needs_loop:
+            self._finish(submission, raising(LoopEndedError(submission.job.id)))
+        # Else a thread is at it, and tells when it has ended.
 
     # --- shutting down -------------------------------------------------------------------------
 
@@ -259,10 +272,9 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
         }
 
     def _cancel_all(self, own: Any) -> None:
+        for future, submission in list(self._submissions.items()):
+            submission.is_cancelled = future is not own
         for future in self._to_cancel(own):
-            submission = self._submissions.get(future)
-            if submission is not None:
-                submission.is_cancelled = True
             try:
                 future.cancel()
             except RuntimeError:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._refs import iscoroutinefunction_partial
 from ..events import JobExecutionEvent
-from ._loop import LoopExecutor, Submission, own_future
+from ._loop import LoopExecutor, Result, Submission, own_future, raising
 from ._threads import ThreadPool
 from .base import run_job
 from .pool import AbandonedError
@@ -67,24 +66,33 @@ class AsyncIOExecutor(LoopExecutor):
         task.add_done_callback(lambda _: self._finish(submission, task.result))
 
     def _begin_in_thread(self, submission: Submission) -> None:
-        job = submission.job
-        arguments = job, job._jobstore_alias, submission.run_times, self._logger.name
-        # It is the thread that has the outcome: the loop may have ended by then.
-        outcome: Future[list[JobExecutionEvent]] = Future()
-        call = partial(run_job, *arguments)
-        future = submission.loop.run_in_executor(self._pool, _call, call, outcome)
-
-        def result() -> list[JobExecutionEvent]:
-            if outcome.cancelled():
-                raise AbandonedError(job.id)
-            return outcome.result()
-
-        submission.outcome = outcome
+        loop = submission.loop
+        future = loop.run_in_executor(self._pool, self._make_thread_runs, submission)
         self._keep(submission, future, needs_loop=False)
-        outcome.add_done_callback(
-            lambda _: self._deliver(submission, partial(self._finish, submission, result))
-        )
-        future.add_done_callback(lambda _: outcome.cancel())  # if no thread will begin
+        future.add_done_callback(partial(self._end_thread_runs, submission))
+
+    def _make_thread_runs(self, submission: Submission) -> list[JobExecutionEvent]:
+        with self._changed:
+            if submission.has_begun:  # it was given up
+                return []
+            submission.has_begun = True
+
+        job = submission.job
+        try:
+            events = run_job(job, job._jobstore_alias, submission.run_times, self._logger.name)
+            outcome: Result = lambda: events  # noqa: E731
+        except BaseException as exc:
+            outcome = raising(exc)
+        submission.outcome = outcome  # the loop may end before it takes this
+        if not self._is_running(submission.loop):
+            self._finish(submission, outcome)
+        return outcome()
+
+    def _end_thread_runs(self, submission: Submission, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            self._abandon(submission)
+        else:
+            self._finish(submission, future.result)
 
     def shutdown(self, wait: bool | float = True) -> None:
         super().shutdown(wait)
@@ -93,8 +101,17 @@ class AsyncIOExecutor(LoopExecutor):
             False if isinstance(wait, bool) else 0.0
         ):
             for submission in list(self._submissions.values()):
-                if submission.outcome is not None:
-                    submission.outcome.cancel()  # if no thread has begun
+                if not submission.needs_loop:
+                    self._abandon(submission)
+
+    def _abandon(self, submission: Submission) -> None:
+        """Give up runs if no thread has begun with them."""
+        with self._changed:
+            if submission.has_begun:
+                return
+            submission.has_begun = True
+
+        self._finish(submission, raising(AbandonedError(submission.job.id)))
 
     def _is_running(self, loop: asyncio.AbstractEventLoop) -> bool:
         return loop.is_running()
@@ -111,14 +128,6 @@ async def _make_runs(submission: Submission) -> list[JobExecutionEvent]:
     own_future.set(asyncio.current_task())
     await submission.runs.make_coroutine_runs(submission.run_times)
     return submission.runs.events
-
-
-def _call(func: Callable[[], Any], outcome: Future[Any]) -> None:
-    if outcome.set_running_or_notify_cancel():
-        try:
-            outcome.set_result(func())
-        except BaseException as exc:
-            outcome.set_exception(exc)
 
 
 def is_running_here(loop: asyncio.AbstractEventLoop) -> bool:

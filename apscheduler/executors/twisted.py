@@ -10,8 +10,7 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from .._refs import iscoroutinefunction_partial
-from ..events import JobExecutionEvent
-from ._loop import LoopEndedError, LoopExecutor, Submission, own_future
+from ._loop import LoopEndedError, LoopExecutor, Result, Submission, own_future, raising
 from .base import complete
 
 try:
@@ -51,7 +50,7 @@ class TwistedExecutor(LoopExecutor):
     def _begin_in_reactor(self, submission: Submission) -> None:
         future: Deferred[Any] = Deferred()
         future.addCallback(lambda _: Deferred.fromCoroutine(_make_runs(submission, maybeDeferred)))
-        future.addBoth(lambda result: self._finish(submission, _unpacker(submission, result)))
+        future.addBoth(lambda result: self._finish(submission, _result(submission, result)))
         self._keep(submission, future, needs_loop=True)
         # Not at once: first, all that is due is handed over.
         self._reactor.callLater(0, future.callback, None)
@@ -93,7 +92,11 @@ class _ThreadRuns:
         self._awaited: Deferred[Any] | None = None
 
     def begin(self) -> None:
-        self._go_on(self._steps.send, None)
+        try:
+            self._go_on(self._steps.send, None)
+        except LoopEndedError:
+            self._steps.close()
+            raise
 
     def _go_on(self, step: Callable[[Any], Any], value: Any) -> None:
         """Have a thread make the next step."""
@@ -118,7 +121,8 @@ class _ThreadRuns:
         self._executor._deliver(self._submission, partial(func, value))
 
     def _finish(self, error: BaseException | None) -> None:
-        self._executor._finish(self._submission, _unpacker(self._submission, error))
+        events = self._submission.runs.events
+        self._executor._finish(self._submission, raising(error) if error else lambda: events)
 
     def _wait_for(self, deferred: Deferred[Any]) -> None:
         self._awaited = deferred
@@ -175,14 +179,9 @@ def belongs_in_reactor(func: Any) -> bool:
     return "Deferred" in str(getattr(call, "__annotations__", {}).get("return"))
 
 
-def _unpacker(submission: Submission, result: Any) -> Callable[[], list[JobExecutionEvent]]:
-    """Return what returns the events of a submission, or raises why there are not all of them."""
+def _result(submission: Submission, result: Any) -> Result:
+    if isinstance(result, Failure):
+        assert result.value is not None
+        return raising(result.value)
 
-    def unpack() -> list[JobExecutionEvent]:
-        if isinstance(result, Failure):
-            result.raiseException()
-        if isinstance(result, BaseException):
-            raise result
-        return submission.runs.events
-
-    return unpack
+    return lambda: submission.runs.events
