@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._time import is_later
+from ..triggers.base import jitter_of
 from ._interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from ..job import Job
     from ..jobstores.base import BaseJobStore
+    from ..triggers.base import BaseTrigger
 
 # A clock that is corrected by less is not taken to be set back.
 _TOLERANCE = timedelta(seconds=1)
 
+# A clock that was wrong by more is corrected, one that is set by less may have been right: it
+# shows some times again, and these are not to be run at twice.
+_MUCH = timedelta(days=1)
+
+
+class Span(NamedTuple):
+    """Times that the clock has shown one after the other, in UTC."""
+
+    first: datetime
+    last: datetime
+
 
 class ClockWatch:
-    """Compares the wall clock, from look to look, with a clock that nobody can set."""
+    """
+    Compares the wall clock, from look to look, with a clock that nobody can set.
+
+    :ivar shown: what the clock had shown when it was set the last time; not what it passed over
+        when it was set forward by much
+    """
 
     def __init__(self) -> None:
         self._last: tuple[datetime, float] | None = None
+        self._since: datetime | None = None  # the clock has not been set since it showed this
+        self.shown: list[Span] = []
 
     def set_back_by(self, now: datetime, elapsed: float) -> timedelta | None:
         """
@@ -31,12 +52,32 @@ class ClockWatch:
         :param elapsed: seconds on the clock that nobody can set
         """
         last, self._last = self._last, (now.astimezone(timezone.utc), elapsed)
-        if last is None or self._last[0] == last[0]:
+        if last is None or self._since is None:
+            self._since = self._last[0]
+            return None
+        if self._last[0] == last[0]:
             return None  # a clock that stands still is one that a test has stopped
 
         expected = last[0] + timedelta(seconds=elapsed - last[1])
         behind = expected - self._last[0]
-        return behind if behind > _TOLERANCE else None
+        is_set_back = behind > _TOLERANCE
+        if is_set_back or -behind > _MUCH:
+            self.shown = _joined(self.shown, Span(self._since, expected))
+            self._since = self._last[0]
+
+        return behind if is_set_back else None
+
+
+def _joined(spans: Iterable[Span], new: Span) -> list[Span]:
+    """Return the spans with a new one, which takes in those that it touches."""
+    apart = []
+    for span in spans:
+        if span.last < new.first or new.last < span.first:
+            apart.append(span)
+        else:
+            new = Span(min(span.first, new.first), max(span.last, new.last))
+
+    return [*apart, new]
 
 
 class _Move(NamedTuple):
@@ -53,13 +94,19 @@ class SetBacks:
     """
 
     def __init__(self) -> None:
-        self._set_back_by: dict[str, timedelta] = {}  # by alias of the store
+        # By alias of the store: by how much, and what the clock had shown before.
+        self._noted: dict[str, tuple[timedelta, Sequence[Span]]] = {}
         self._moves: dict[str, dict[str, _Move]] = {}  # by alias of the store, then by job id
 
-    def note(self, aliases: Iterable[str], by: timedelta) -> None:
-        """Note that the clock was set back, for the stores of these aliases."""
+    def note(self, aliases: Iterable[str], by: timedelta, shown: Sequence[Span]) -> None:
+        """
+        Note that the clock was set back, for the stores of these aliases.
+
+        :param shown: what the clock had shown before
+        """
         for alias in aliases:
-            self._set_back_by[alias] = self._set_back_by.get(alias, timedelta()) + by
+            noted = self._noted.get(alias)
+            self._noted[alias] = (by + noted[0] if noted else by, shown)
 
     def follow(
         self, alias: str, store: BaseJobStore, now: datetime, logger: logging.Logger
@@ -70,10 +117,11 @@ class SetBacks:
         :raises Exception: what the store raises; then what is not done yet is kept
         """
         self._write(alias, store)
-        by = self._set_back_by.get(alias)
-        if by is not None:
-            self._moves[alias] = _decide(store.get_all_jobs(), now + by, now, logger)
-            del self._set_back_by[alias]
+        noted = self._noted.get(alias)
+        if noted is not None:
+            by, shown = noted
+            self._moves[alias] = _decide(store.get_all_jobs(), now + by, now, shown, logger)
+            del self._noted[alias]
             self._write(alias, store)
 
     def _write(self, alias: str, store: BaseJobStore) -> None:
@@ -97,25 +145,72 @@ class SetBacks:
 
 
 def _decide(
-    jobs: Iterable[Job], before: datetime, now: datetime, logger: logging.Logger
+    jobs: Iterable[Job],
+    before: datetime,
+    now: datetime,
+    shown: Sequence[Span],
+    logger: logging.Logger,
 ) -> dict[str, _Move]:
     moves = {}
+    was_wrong = before - now > _MUCH
     for job in jobs:
         if (old := job.next_run_time) is None:
             continue
         try:
             new = job.trigger.get_fire_time_after_set_back(old, before, now)
+            if was_wrong and (_is_same_instant(new, old) or not is_later(before, new)):
+                new = _first_new_time(job.trigger, new, before, now, shown)
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
             logger.exception('The trigger of job "%s" failed -- its run time stays', job)
         else:
-            if new.timestamp() != old.timestamp():
+            if not _is_same_instant(new, old):
                 moves[job.id] = _Move(old, new)
 
     return moves
 
 
+def _first_new_time(
+    trigger: BaseTrigger,
+    waited_for: datetime,
+    before: datetime,
+    now: datetime,
+    shown: Sequence[Span],
+) -> datetime:
+    """Return the trigger's first time that the clock has not shown yet."""
+    if _is_set_by_hand(trigger, waited_for, before):
+        return waited_for
+
+    first = trigger.get_first_fire_time(_end_of_shown(shown, now), now)
+    return waited_for if first is None or is_later(first, waited_for) else first
+
+
+def _end_of_shown(shown: Iterable[Span], now: datetime) -> datetime:
+    """Return from when on the clock shows new times, at least for long."""
+    end = now
+    for span in sorted(shown):
+        if span.first - _MUCH <= end < span.last:
+            end = span.last
+
+    return end
+
+
+def _is_set_by_hand(trigger: BaseTrigger, waited_for: datetime, before: datetime) -> bool:
+    """Tell whether a time lies further away than the trigger would have set it."""
+    first = trigger.get_first_fire_time(before, before)
+    # Jitter may have put off the first one, but hardly to beyond the second.
+    second = None if first is None else trigger.get_next_fire_time(first, first)
+    if second is None:
+        return False
+
+    return waited_for.timestamp() > second.timestamp() + jitter_of(trigger)
+
+
+def _is_same_instant(first: datetime, second: datetime) -> bool:
+    return first.timestamp() == second.timestamp()
+
+
 def _has_old_time(job: Job, moves: dict[str, _Move]) -> bool:
     run_time = job.next_run_time
-    return run_time is not None and run_time.timestamp() == moves[job.id].old.timestamp()
+    return run_time is not None and _is_same_instant(run_time, moves[job.id].old)

@@ -1139,7 +1139,8 @@ class BaseScheduler(metaclass=ABCMeta):
             self._handover.drop(backlog)
             return None
 
-        next_look = earliest((next_look, self._backlog.earliest_retry()))
+        if backlog.stuck:
+            next_look = earliest((next_look, backlog.earliest_retry()))
         if next_look is None:
             self._logger.debug("No jobs; waiting until a job is added")
             return None
@@ -1171,7 +1172,8 @@ class BaseScheduler(metaclass=ABCMeta):
             set_back_by = self._clock_watch.set_back_by(now, self._elapsed())
             if set_back_by is not None:
                 self._logger.warning("The clock was set back by %s", set_back_by)
-                self._backlog.set_backs.note(self._jobstores, set_back_by)
+                shown = self._clock_watch.shown
+                self._backlog.set_backs.note(self._jobstores, set_back_by, shown)
 
             self._next_look = self._dispatch_pass(now).run()
             return self._next_look

@@ -14,6 +14,10 @@ import time_machine
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.excluding import ExcludingTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from tests.faults.faulty import BytesStore, Fault, Faults, FaultyStore, InjectedError
 from tests.faults.world import World, WorldScheduler
@@ -162,6 +166,97 @@ def test_a_time_of_day_is_not_run_at_twice_when_the_clock_is_set_back(
     if options["trigger"] == "cron":  # it goes on when the clock comes to where it was
         assert minutes == [MARCH_1 + timedelta(minutes=step) for step in range(61)][: len(minutes)]
         assert len(minutes) > 30
+
+
+TIMES_OF_DAY: dict[str, Callable[[], BaseTrigger]] = {
+    "cron": lambda: CronTrigger(minute="*", timezone="UTC"),
+    "cron with jitter": lambda: CronTrigger(minute="*", jitter=5, timezone="UTC"),
+    "calendarinterval": lambda: CalendarIntervalTrigger(days=1, hour=8, minute=10, timezone="UTC"),
+    "or": lambda: OrTrigger(
+        CronTrigger(minute="*/2", timezone="UTC"), CronTrigger(minute="1-59/2", timezone="UTC")
+    ),
+    "or with an interval": lambda: OrTrigger(
+        CronTrigger(minute="*", timezone="UTC"),
+        IntervalTrigger(minutes=30, start_date=MARCH_1, timezone="UTC"),
+    ),
+    "excluding": lambda: ExcludingTrigger(
+        CronTrigger(minute="*", timezone="UTC"), [MARCH_1.date() + timedelta(days=1)]
+    ),
+}
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("name", TIMES_OF_DAY)
+def test_a_clock_that_was_ahead_by_much_and_is_corrected_keeps_no_job_waiting_for_it(
+    scheduler: WorldScheduler, name: str, coalesce: bool
+) -> None:
+    world = scheduler.world
+    instants: list[datetime] = []
+    scheduler.add_job(lambda: instants.append(world.wall), TIMES_OF_DAY[name](), coalesce=coalesce)
+    leap = TEN_YEARS if coalesce else timedelta(days=3)  # all missed runs are made
+    world.at(190, lambda: world.set_clock(leap))
+    world.at(400, lambda: world.set_clock(-leap))
+    world.at(400, instants.clear)
+
+    scheduler.run(1000)
+
+    minutes = [instant.replace(second=0, microsecond=0) for instant in instants]
+    in_ten_minutes = [MARCH_1 + timedelta(minutes=step) for step in range(8, 17)]
+    expected = [MARCH_1 + timedelta(minutes=10)] if "calendar" in name else in_ten_minutes
+    # The correction is noticed within a minute.
+    assert [minute for minute in minutes if minute >= expected[0]] == expected
+
+
+@pytest.mark.parametrize("name", ["cron", "or", "excluding"])
+def test_nor_is_it_run_twice_at_a_time_that_the_clock_shows_again(
+    scheduler: WorldScheduler, name: str
+) -> None:
+    world = scheduler.world
+    instants: list[datetime] = []
+    scheduler.add_job(lambda: instants.append(world.wall), TIMES_OF_DAY[name]())
+    world.at(190, lambda: world.set_clock(TEN_YEARS))
+    world.at(400, lambda: world.set_clock(-TEN_YEARS - HOUR))  # it was an hour ahead before
+
+    scheduler.run(2 * 3600)
+
+    minutes = [instant.replace(second=0, microsecond=0) for instant in instants]
+    assert len(set(minutes)) == len(minutes)
+    this_year = sorted(minute for minute in minutes if minute.year == MARCH_1.year)
+    # When it would have been four, the leap was noticed, and there was a run.
+    steps = [0, 1, 2, 3, *range(5, len(this_year) + 1)]
+    assert this_year == [MARCH_1 + timedelta(minutes=step) for step in steps]
+    assert len(this_year) > 60
+
+
+def test_a_time_that_was_set_by_hand_is_waited_for_though_the_clock_is_corrected(
+    scheduler: WorldScheduler,
+) -> None:
+    world = scheduler.world
+    by_hand = MARCH_1 + TEN_YEARS + timedelta(days=500)
+    scheduler.add_job(print, "cron", id="put off", next_run_time=by_hand, minute="*")
+    world.at(190, lambda: world.set_clock(TEN_YEARS))
+    world.at(400, lambda: world.set_clock(-TEN_YEARS))
+    times: list[datetime] = []
+    world.at(900, lambda: times.append(scheduler.get_job("put off").next_run_time))  # type: ignore[union-attr]
+
+    scheduler.run(1000)
+
+    assert times == [by_hand]
+
+
+def test_a_clock_that_is_set_back_by_days_is_waited_for_if_it_was_right_before(
+    scheduler: WorldScheduler,
+) -> None:
+    """It had shown the times that it shows again."""
+    world = scheduler.world
+    instants: list[datetime] = []
+    scheduler.add_job(lambda: instants.append(world.wall), "cron", hour="*")
+    world.at(3 * 86400, lambda: world.set_clock(timedelta(days=-2)))
+
+    scheduler.run(6 * 86400)
+
+    hours = [instant.replace(minute=0, second=0, microsecond=0) for instant in instants]
+    assert len(set(hours)) == len(hours) == 4 * 24
 
 
 def test_a_clock_that_is_corrected_by_a_little_moves_no_job(
