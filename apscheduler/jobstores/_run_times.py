@@ -69,14 +69,16 @@ class RunTimes:
         if len(new) * 4 < len(heap):
             for entry in new:
                 heappush(heap, entry)
+            self._size += len(new)
         else:
-            self._size -= len(heap)
-            heap[:] = filter(self._is_current, heap)
-            self._size += len(heap)
-            heap += new
-            heapify(heap)
+            self._replace_outdated(heap, new)
 
-        self._size += len(new)
+    def _replace_outdated(self, heap: list[Entry], new: list[Entry]) -> None:
+        self._size -= len(heap)
+        heap[:] = filter(self._is_current, heap)
+        heap += new
+        heapify(heap)
+        self._size += len(heap)
 
     def _heap_of(self, period: int) -> list[Entry]:
         heap = self._heaps.get(period)
@@ -101,8 +103,11 @@ class RunTimes:
         while self._periods:
             heap = self._heaps[self._periods[0]]
             while heap and not self._is_current(heap[0]):
-                heappop(heap)
-                self._size -= 1
+                if self._is_current(heap[-1]):
+                    heappop(heap)
+                    self._size -= 1
+                else:  # and so are most of them, after many jobs have moved on
+                    self._replace_outdated(heap, [])
             if heap:
                 return heap[0]
 
@@ -112,12 +117,17 @@ class RunTimes:
 
     def up_to(self, timestamp: float) -> list[Entry]:
         """Return the entries that are not later, in any order."""
-        bound = (nextafter(timestamp, inf),)
-        found: list[Entry] = []
-        for period in _before(self._periods, _period(timestamp) + 1):
-            found += _before(self._heaps[period], bound)
+        first = self.first()
+        if first is None or first[0] > timestamp:  # type: ignore[operator]
+            return []
 
-        return list(filter(self._is_current, found))
+        bound = (nextafter(timestamp, inf),)
+        return [
+            entry
+            for period in _before(self._periods, _period(timestamp) + 1)
+            for entry in _before(self._heaps[period], bound)
+            if self._is_current(entry)
+        ]
 
     def first_after(self, timestamp: float) -> Entry | None:
         """Return the earliest entry that is later, or None if there is none."""
@@ -146,18 +156,14 @@ def _period(timestamp: float) -> int:
 
 
 def _before(heap: list[Item], bound: Any) -> list[Item]:
-    """Walk down a heap, level by level, as far as its items are before the bound."""
+    """Walk down a heap as far as its items are before the bound."""
     size = len(heap)
-    found: list[Item] = []
-    level = [0] if heap else []
-    while level:
-        level = [position for position in level if heap[position] < bound]
-        found += [heap[position] for position in level]
-        level = [
-            child
-            for position in level
-            for child in (2 * position + 1, 2 * position + 2)
-            if child < size
-        ]
+    positions = [0] if heap and heap[0] < bound else []
+    for position in positions:
+        left, right = 2 * position + 1, 2 * position + 2
+        if left < size and heap[left] < bound:
+            positions.append(left)
+        if right < size and heap[right] < bound:
+            positions.append(right)
 
-    return found
+    return [heap[position] for position in positions]

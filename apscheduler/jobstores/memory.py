@@ -10,6 +10,8 @@ from ..job import Job
 from ._run_times import Entry, RunTimes
 from .base import BaseJobStore, ConflictingIdError, JobLookupError
 
+_FEW = 8  # so many are put one by one: the loops for many have to be set up, too
+
 
 class MemoryJobStore(BaseJobStore):
     """Keeps jobs in a dict, and their run times in heaps. They are gone when the program ends."""
@@ -26,7 +28,9 @@ class MemoryJobStore(BaseJobStore):
         return entry[2] if entry else None
 
     def get_due_jobs(self, now: datetime) -> list[Job]:
-        return [entry[2] for entry in sorted(self._run_times.up_to(now.timestamp()))]
+        due = self._run_times.up_to(now.timestamp())
+        due.sort()
+        return [entry[2] for entry in due]
 
     def get_next_run_time(self) -> datetime | None:
         first = self._run_times.first()
@@ -86,7 +90,12 @@ class MemoryJobStore(BaseJobStore):
         entry = self._entries[job.id] = _entry(job)
         self._run_times.add(entry)
 
-    def _put_many(self, jobs: Iterable[Job]) -> None:
+    def _put_many(self, jobs: Sequence[Job]) -> None:
+        if len(jobs) < _FEW:
+            for job in jobs:
+                self._put(job)
+            return
+
         entries = {job.id: _entry(job) for job in jobs}
         self._entries.update(entries)
         self._run_times.add_many(entries.values())

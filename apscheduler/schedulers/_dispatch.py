@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ._clock import SetBacks
 from ._interrupts import is_interrupt
+from ._stepping import Stepping
 
 if TYPE_CHECKING:
     from ..executors.base import BaseExecutor
@@ -96,6 +97,8 @@ class Backlog:
         self.unclear: dict[tuple[str, str], Advance] = {}
         # Jobs with more due runs than one pass handles; none of these is skipped.
         self.catching_up: set[tuple[str, str]] = set()
+        # Jobs that coalesce, and whose last missed time has not been found yet.
+        self.stepping = Stepping()
         # What stores have not been told yet of a clock that was set back.
         self.set_backs = SetBacks()
         # Jobs whose unknown executor was logged already.
@@ -117,6 +120,7 @@ class Backlog:
 
         :return: whether a run is ready now
         """
+        self.stepping.forget((alias, job.id))
         advance = self.unclear.pop((alias, job.id), None)
         if advance is None or not advance.is_held_by(job):
             return False
@@ -145,7 +149,7 @@ class Backlog:
         return advances
 
     def earliest_retry(self) -> datetime | None:
-        return min((a.retry_at for a in self.stuck.values() if a.retry_at), default=None)
+        return earliest([advance.retry_at for advance in self.stuck.values()])
 
 
 class DispatchPass:
@@ -185,6 +189,7 @@ class DispatchPass:
 
     def run(self) -> datetime | None:
         """Make the pass; return when to look again, or None if no job waits for a time."""
+        self._backlog.stepping.begin_pass()
         self._backlog.release_stuck(self._now_utc)
         self._waiting = self._backlog.waiting()
         looks = [self._process_store(alias, store) for alias, store in self._stores.items()]
@@ -229,7 +234,8 @@ class DispatchPass:
             self._backlog.set_backs.follow(alias, store, self._now, self._logger)
 
     def _has_unclear(self, alias: str) -> bool:
-        return any(key[0] == alias for key in self._backlog.unclear)
+        unclear = self._backlog.unclear
+        return bool(unclear) and any(key[0] == alias for key in unclear)
 
     def _process_due_jobs(self, alias: str, store: BaseJobStore) -> datetime | None:
         """Move due jobs on. Return when to look after those that had to stay; None if none had."""
@@ -243,7 +249,9 @@ class DispatchPass:
                 continue
 
             advance = self._decide(alias, job)
-            if advance.ends:
+            if advance is None:
+                staying.append(self._now_utc)  # other threads and other jobs have their turn first
+            elif advance.ends:
                 ending.append(advance)
             else:
                 moving.append(advance)
@@ -251,12 +259,14 @@ class DispatchPass:
         for advance in moving:
             advance.job.next_run_time = advance.new
 
-        self._write(store, moving, lambda: store.update_jobs([a.job for a in moving]))
-        self._write(store, ending, lambda: store.remove_jobs([a.job.id for a in ending]))
+        if moving:
+            self._write(store, moving, lambda: store.update_jobs([a.job for a in moving]))
+        if ending:
+            self._write(store, ending, lambda: store.remove_jobs([a.job.id for a in ending]))
         if self._has_unclear(alias):
             staying.append(self._retry_at)
 
-        return min(staying, default=None)
+        return earliest(staying)
 
     def _stays_until(self, alias: str, job: Job) -> datetime | None:
         """Return when to look after a due job that must not move on yet; None if it may."""
@@ -294,8 +304,12 @@ class DispatchPass:
 
         return executor
 
-    def _decide(self, alias: str, job: Job) -> Advance:
-        """Decide which runs of a due job to start, and when it is due next."""
+    def _decide(self, alias: str, job: Job) -> Advance | None:
+        """
+        Decide which runs of a due job to start, and when it is due next.
+
+        :return: None if that takes more passes
+        """
         if self._backlog.without_executor:
             self._backlog.without_executor.discard((alias, job.id))
         due = job.next_run_time
@@ -313,11 +327,16 @@ class DispatchPass:
             )
             return Advance(alias, job, due, due, None, exc)
 
-    def _coalesced(self, alias: str, job: Job, due: datetime) -> Advance:
+    def _coalesced(self, alias: str, job: Job, due: datetime) -> Advance | None:
         run_time = due
         following = job.trigger.get_next_fire_time(run_time, self._now)
         if following is not None and following <= self._now_utc:
-            run_time = job.trigger.get_last_fire_time(run_time, self._now)
+            last = self._backlog.stepping.last_fire_time(
+                (alias, job.id), job.trigger, due, self._now
+            )
+            if last is None:
+                return None
+            run_time = last
             following = job.trigger.get_next_fire_time(run_time, self._now)
             following = _checked(following, run_time)
 
@@ -341,9 +360,6 @@ class DispatchPass:
         self, store: BaseJobStore, advances: list[Advance], write: Callable[[], Sequence[str]]
     ) -> None:
         """Write advances to the store at once; start what it accepted."""
-        if not advances:
-            return
-
         try:
             missing = set(write())
         except BaseException as exc:
@@ -438,4 +454,8 @@ def _is_same_instant(first: datetime | None, second: datetime) -> bool:
 
 def earliest(times: Iterable[datetime | None]) -> datetime | None:
     """Return the earliest of some instants; None stands for never."""
-    return min((time for time in times if time is not None), key=datetime.timestamp, default=None)
+    known = [time for time in times if time is not None]
+    if len(known) > 1:
+        return min(known, key=datetime.timestamp)
+
+    return known[0] if known else None

@@ -130,7 +130,7 @@ class IntervalTrigger(BaseTrigger):
 
     def _after(self, previous_fire_time: datetime, now: datetime) -> datetime | None:
         previous = previous_fire_time.astimezone(UTC)  # once: zones with clock changes are slow
-        since_start = self._since_start(previous)
+        since_start = previous - self.start_date.astimezone(UTC)
         if since_start >= ZERO:
             return self._later(previous, self.interval - since_start % self.interval)
 
