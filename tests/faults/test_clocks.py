@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import time_machine
 
+from apscheduler.events import EVENT_JOB_EXECUTED
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.base import BaseScheduler
+from apscheduler.testing import ManualScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
 from apscheduler.triggers.combining import OrTrigger
@@ -21,6 +23,7 @@ from apscheduler.triggers.excluding import ExcludingTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from tests.faults.faulty import BytesStore, Fault, Faults, FaultyStore, InjectedError
 from tests.faults.world import World, WorldScheduler
+from tests.recorder import Recorder
 
 MARCH_1 = datetime(2030, 3, 1, 8, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -405,3 +408,65 @@ def test_a_clock_that_stands_still_is_not_taken_to_be_set_back(
     scheduler.shutdown()
     assert job.next_run_time == MARCH_1 + HOUR
     assert "set back" not in caplog.text
+
+
+class StepTrigger(BaseTrigger):
+    """A plugin of 3.x, which knows no more than the time after another one."""
+
+    asked = 0
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        StepTrigger.asked += 1
+        return MARCH_1 if previous_fire_time is None else previous_fire_time + STEP
+
+
+STEP = timedelta(seconds=1)
+
+
+def test_a_trigger_that_goes_step_by_step_lets_others_have_their_turn_between(
+    scheduler: WorldScheduler,
+) -> None:
+    world = scheduler.world
+    days = timedelta(days=1)  # 86,400 steps
+    times: list[tuple[str, datetime]] = []
+    most = 0
+
+    def look() -> Any:
+        nonlocal most
+        StepTrigger.asked = 0
+        answer = look_for_due_jobs()
+        most = max(most, StepTrigger.asked)
+        return answer
+
+    look_for_due_jobs = scheduler._process_jobs
+    scheduler._process_jobs = look  # type: ignore[method-assign]
+    scheduler.add_listener(
+        lambda event: times.append((event.job_id, event.scheduled_run_time)), EVENT_JOB_EXECUTED
+    )
+    scheduler.add_job(print, StepTrigger(), id="steps", next_run_time=MARCH_1 + 30 * STEP)
+    scheduler.add_job(print, "interval", id="other", seconds=10, start_date=MARCH_1)
+    world.at(25, lambda: world.set_clock(days))
+
+    scheduler.run(45)
+
+    assert 0 < most <= 5200
+    names = [name for name, _ in times]
+    assert names.index("steps") > names.index("other", 3)
+    assert dict(reversed(times))["steps"] == MARCH_1 + days + 30 * STEP  # the last one missed
+
+
+def test_a_job_that_is_rescheduled_while_its_missed_times_are_gone_through_begins_anew() -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(print, StepTrigger(), id="steps")
+    long_ago = MARCH_1 - timedelta(days=1)
+    scheduler.modify_job("steps", next_run_time=long_ago)
+    scheduler._process_jobs()
+    scheduler.modify_job("steps", trigger=IntervalTrigger(hours=7, start_date=long_ago))
+
+    scheduler.advance(0)
+
+    assert [event.scheduled_run_time for event in recorder.events] == [
+        MARCH_1 - timedelta(hours=3)
+    ]
