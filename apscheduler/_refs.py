@@ -170,6 +170,9 @@ def _split_ref(ref: str) -> tuple[str, str]:
     return module_name, name
 
 
+_split_ref_once = lru_cache(maxsize=1024)(_split_ref)  # many stored jobs name one function
+
+
 def ref_to_obj(ref: str) -> Any:
     """
     Return the object that a reference of the form ``module:name`` or ``module:name.name`` names.
@@ -178,10 +181,13 @@ def ref_to_obj(ref: str) -> Any:
     :raises ValueError: if it does not have that form
     :raises LookupError: if the module cannot be imported, or does not have the name
     """
-    module_name, name = _split_ref(ref)
+    if not isinstance(ref, str):
+        raise TypeError("References must be strings")
+
+    module_name, name = _split_ref_once(ref)
     while ref in _function_aliases:
         ref = _function_aliases[ref]
-        module_name, name = _split_ref(ref)
+        module_name, name = _split_ref_once(ref)
 
     obj = sys.modules.get(module_name)
     # A module in the middle of its import is left to the import system, which waits for it.

@@ -27,6 +27,8 @@ PICKLE_PROTOCOL = 5
 CONNECT_TIMEOUT = 10
 ANSWER_TIMEOUT = 30
 
+_RUN_TIMES = (datetime, type(None))
+
 # A job as a store returns it: id, POSIX time that is stored beside the state (None: paused), bytes
 Row = tuple[str, float | None, bytes]
 
@@ -163,7 +165,8 @@ class PersistentJobStore(BaseJobStore):
 
         try:
             job = self._load(data)
-            _check(job, job_id)
+            if job.id != job_id or not isinstance(job.next_run_time, _RUN_TIMES):
+                raise _mismatch(job, job_id)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # a module may call sys.exit() when it is imported
@@ -416,12 +419,12 @@ def _order(job: Job) -> tuple[float, str]:
     return inf if timestamp is None else timestamp, job.id
 
 
-def _check(job: Job, job_id: str) -> None:
-    """Refuse a state that would have other records changed, or the loop stumble."""
+def _mismatch(job: Job, job_id: str) -> Exception:
+    """Say what is wrong with a state by which other records would change, or the loop stumble."""
     if job.id != job_id:
-        raise ValueError(f'The bytes stored under "{job_id}" are those of job "{job.id}"')
-    if job.next_run_time is not None and not isinstance(job.next_run_time, datetime):
-        raise TypeError(f"The next run time is no datetime but {job.next_run_time!r}")
+        return ValueError(f'The bytes stored under "{job_id}" are those of job "{job.id}"')
+
+    return TypeError(f"The next run time is no datetime but {job.next_run_time!r}")
 
 
 def _as_exception(exc: BaseException) -> Exception:
