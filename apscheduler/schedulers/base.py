@@ -310,9 +310,11 @@ class BaseScheduler(metaclass=ABCMeta):
         A signal handler that interrupts the scheduler itself cannot wait for it: then this returns
         at once, and the rest is done in a thread, for which the exit of the interpreter waits.
 
-        :param wait: True to wait until the running jobs have ended (but for one that calls this),
-            False not to wait, or the number of seconds to wait before they are left behind. Job
-            stores that do not answer are waited for only if it is True
+        :param wait: True to wait until the running jobs have ended (but for one that calls this).
+            False not to wait here: those in threads and processes go on, and the exit of the
+            interpreter waits for them. A number of seconds to wait, 0 or more: then threads are
+            left behind, and processes terminated. Job stores that do not answer are waited for
+            only if it is True
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
         self._enter_shutdown(wait)

@@ -231,6 +231,21 @@ def test_nor_is_it_run_twice_at_a_time_that_the_clock_shows_again(
     assert len(this_year) > 50
 
 
+def test_a_scheduler_that_was_started_by_a_wrong_clock_goes_by_the_right_one(
+    scheduler: WorldScheduler,
+) -> None:
+    world = scheduler.world
+    world.set_clock(TEN_YEARS)
+    instants: list[datetime] = []
+    scheduler.add_job(lambda: instants.append(world.wall), "cron", minute="*")
+    world.at(150, lambda: world.set_clock(-TEN_YEARS))
+
+    scheduler.run(600)
+
+    this_year = [instant for instant in instants if instant.year == MARCH_1.year]
+    assert [instant.minute for instant in this_year] == list(range(4, 10))
+
+
 def test_a_time_that_was_set_by_hand_is_waited_for_though_the_clock_is_corrected(
     scheduler: WorldScheduler,
 ) -> None:

@@ -349,6 +349,42 @@ def test_a_job_that_was_left_behind_does_not_hold_up_the_exit(
     assert done.returncode == 0
 
 
+NOT_WAITING_PROGRAM = """
+import time
+from threading import Event
+from apscheduler.executors.pool import {executor}
+from apscheduler.events import EVENT_JOB_SUBMITTED
+from apscheduler.schedulers.background import BackgroundScheduler
+
+def job():
+    time.sleep(0.5)
+    print("the job ends", flush=True)
+
+if __name__ == "__main__":
+    submitted = Event()
+    scheduler = BackgroundScheduler(executors={{"default": {executor}(1)}})
+    scheduler.add_listener(lambda event: submitted.set(), EVENT_JOB_SUBMITTED)
+    scheduler.start()
+    scheduler.add_job(job)
+    submitted.wait()
+    scheduler.shutdown(wait={wait})
+    print("shut down", flush=True)
+"""
+
+
+@pytest.mark.parametrize("wait", [False, 0])
+@pytest.mark.parametrize("executor", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
+def test_the_exit_waits_for_jobs_that_a_shutdown_did_not_wait_for_unless_time_is_up(
+    executor: str, wait: bool | int, tmp_path: Path
+) -> None:
+    """False is as in 3.x, whose pools wait for their jobs at the exit; a number is a limit."""
+    done = run(NOT_WAITING_PROGRAM.format(executor=executor, wait=wait), tmp_path)
+
+    job_ends = ["the job ends"] if wait is False else []
+    assert done.stdout.splitlines() == ["shut down", *job_ends]
+    assert done.returncode == 0
+
+
 DEAF_PROGRAM = """
 import signal, time
 from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
