@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from types import AsyncGeneratorType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,10 @@ async def run_coroutine_job(
     return runs.events
 
 
+# Loggers last as long as the program; getLogger() takes a lock that all threads share.
+_logger_by_name = lru_cache(maxsize=256)(logging.getLogger)
+
+
 class Runs:
     """
     The runs of one submission: passes over the missed ones, and notes what became of each.
@@ -196,7 +201,7 @@ class Runs:
     ) -> None:
         self.job = job
         self.jobstore_alias = jobstore_alias
-        self.logger = logging.getLogger(logger_name)
+        self.logger = _logger_by_name(logger_name)
         self.events: list[JobExecutionEvent] = []
         self._clock = clock
         self._cancelled_by: BaseException | None = None

@@ -49,8 +49,7 @@ class RunTimes:
         if entry[0] is not None:
             heappush(self._heap_of(_period(entry[0])), entry)
             self._size += 1
-
-        self.drop_outdated()
+            self.drop_outdated()
 
     def add_many(self, entries: Iterable[Entry]) -> None:
         """Add entries, after they were made the current ones of their jobs."""
@@ -100,9 +99,11 @@ class RunTimes:
 
     def first(self) -> Entry | None:
         """Return the earliest entry, or None if there is none."""
+        current = self._current
         while self._periods:
             heap = self._heaps[self._periods[0]]
-            while heap and not self._is_current(heap[0]):
+            # Not by _is_current(): this is asked twice in each pass.
+            while heap and current.get(heap[0][1]) is not heap[0]:
                 if self._is_current(heap[-1]):
                     heappop(heap)
                     self._size -= 1
