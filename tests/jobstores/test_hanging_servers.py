@@ -19,7 +19,7 @@ IMPATIENT: dict[str, dict[str, Any]] = {
     "MariaDB": {"engine_options": {"connect_args": {"read_timeout": 0.3}}},
     "Redis": {"socket_timeout": 0.3},
     "MongoDB": {"socketTimeoutMS": 300, "connectTimeoutMS": 300},
-    "ZooKeeper": {"timeout": 1.0},  # of its session
+    "ZooKeeper": {"timeout": 2.0},  # of its session
     "etcd": {"timeout": 0.3},
 }
 
@@ -46,7 +46,11 @@ def test_a_server_that_hangs_is_given_up_and_others_go_on(
             scheduler.pause_job("stored")
         assert not isinstance(error.value, LookupError)
 
-    again_and_again(store.get_next_run_time)
-    scheduler.advance(10)
-    assert runs == ["elsewhere", "stored"]
+    def look_again() -> None:
+        scheduler._clock += timedelta(seconds=0.1)
+        scheduler.run_due()
+        assert "stored" in runs
+
+    again_and_again(look_again)
+    assert runs.count("stored") == 1
     scheduler.shutdown()
