@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import Any
 
 from ..job import Job
@@ -23,10 +24,20 @@ def check_ever_runs(trigger: BaseTrigger, name: str) -> None:
     Refuse a schedule without any time to run, such as each 30 February.
 
     :param name: of the job, for the error
-    :raises ValueError: if the schedule never had a time to run
+    :raises ValueError: if the schedule never had a time to run, and not because its end has passed
     """
-    if trigger.get_first_fire_time(None, _LONG_AGO) is None:
+    if trigger.get_first_fire_time(None, _LONG_AGO) is None and not _has_ended(trigger):
         raise ValueError(f'Job "{name}" would never run: {trigger} has no time to run')
+
+
+def _has_ended(trigger: BaseTrigger) -> bool:
+    """Tell whether the schedule has an end and it has passed, as one in a configuration does."""
+    # A trigger without a start begins when it is built: by that clock, and not by the scheduler's.
+    end = getattr(trigger, "end_date", None)
+    if isinstance(end, datetime):
+        return end.timestamp() < time.time()
+
+    return isinstance(end, date) and end < date.today()
 
 
 def first_run_time(

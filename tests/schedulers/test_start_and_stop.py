@@ -234,6 +234,18 @@ def test_a_job_that_can_never_run_is_refused_before_the_start_too(
     assert stopped.get_jobs() == []
 
 
+@pytest.mark.parametrize(
+    ("trigger", "every_hour"), [("interval", {"hours": 1}), ("cron", {"minute": 0})]
+)
+def test_a_schedule_whose_end_has_passed_is_added_paused(
+    stopped: ManualScheduler, trigger: str, every_hour: dict[str, int]
+) -> None:
+    before = stopped.add_job(jobs.nothing, trigger, end_date="2020-01-01", **every_hour)
+    stopped.start()
+    after = stopped.add_job(jobs.nothing, trigger, end_date="2020-01-01", **every_hour)
+    assert [before.next_run_time, after.next_run_time] == [None, None]
+
+
 def test_a_date_that_was_run_at_is_not_run_at_again_after_a_pause(
     scheduler: ManualScheduler,
 ) -> None:
