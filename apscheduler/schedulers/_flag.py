@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from threading import Lock
+from threading import Event, Lock
 
 
-class Flag:
+class Flag(Event):
     """
-    An event that one thread waits for; to have waited for it clears it.
+    An event that can be set by a signal handler which has interrupted the same event.
 
-    A :class:`threading.Event` guards itself by a lock: a signal handler that sets it while the
-    same thread is about to wait for it would wait for ever.
+    A plain one guards itself by a lock: a handler that sets it while the same thread is about to
+    wait for it would wait for ever.
     """
 
     def __init__(self) -> None:
-        self._cleared = Lock()  # held while the flag is not set
+        super().__init__()
+        self._cleared = Lock()  # held while the flag is not set; nothing else is guarded by it
         self._cleared.acquire()
 
     def is_set(self) -> bool:
@@ -30,9 +31,13 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         """
-        Wait until the flag is set, and clear it.
+        Wait until the flag is set.
 
         :param timeout: how many seconds to wait at the most; None: for ever
-        :return: whether it was set
+        :return: whether it is set
         """
-        return self._cleared.acquire(timeout=-1 if timeout is None else timeout)
+        is_set = self._cleared.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
+        if is_set:
+            self.set()
+
+        return is_set

@@ -54,6 +54,10 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         super()._after_fork()
         self._thread = None
 
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        """Stop the scheduler, and its thread; see the base class."""
+        super().shutdown(*args, **kwargs)
+
     def _stop_now(self, wait: bool | float) -> None:
         thread = self._thread
         super()._stop_now(wait)
