@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from types import MemberDescriptorType
 from typing import Any, TypeVar, cast
 
 from .._time import UTC, is_later
 from ._dates import LAST_MOMENT, instant_of
-
-MAX_STEPS = 10_000  # from the first time of all on, such as a year of hours
+from ._walk import (
+    last_own_time,
+    latest_answer,
+    remember_first,
+    remember_last,
+    share_mark,
+    step_past,
+)
 
 Trigger = TypeVar("Trigger", bound="BaseTrigger")
+
+# What our triggers derive from their own rule for the next time.
+_DERIVED = (
+    "get_first_fire_time",
+    "get_last_fire_time",
+    "get_fire_time_after_set_back",
+    "_alternatives",
+)
 
 
 class BaseTrigger(ABC):
@@ -33,7 +47,7 @@ class BaseTrigger(ABC):
         super().__init_subclass__(**options)
         classes = cls.__mro__
         rule = _position(classes, "get_next_fire_time")
-        for name in ("get_first_fire_time", "get_last_fire_time"):
+        for name in _DERIVED:
             if rule < _position(classes, name) < classes.index(BaseTrigger):
                 setattr(cls, name, getattr(BaseTrigger, name))
 
@@ -52,22 +66,33 @@ class BaseTrigger(ABC):
 
         The scheduler asks this instead of :meth:`get_next_fire_time` when a job is added, resumed
         or rescheduled; combining triggers ask it of their parts, and ``after`` may be the time of
-        another part. The default finds the grid by the first time of all.
+        another part. The default goes on from the last time of the trigger's own that it knows,
+        else from the first one of all.
 
         :param after: None for the first time of a schedule that begins at ``now``
         :param now: the current time
         """
         if after is None:
-            return self._first_of_all(now)
-
-        first = self.get_next_fire_time(None, after)
-        if first is not None and not is_later(first, after):
-            return self._step_past(first, after)
-        if first is not None and self._has(first):
+            first = self._first_of_all(now)
+            remember_first(self, first)
             return first
 
-        # Its first time depends on when it is asked, so that there is no grid but from here on.
-        return self._following(after)
+        own = last_own_time(self, after)
+        if own is not None:
+            following = self._following(own)
+            if following is not None and is_later(following, after):
+                return following
+
+        first = self.get_next_fire_time(None, after)
+        begins_later = first is not None and is_later(first, after)
+        if begins_later and first is not None and self._has(first):
+            return first
+        if own is not None:
+            return step_past(self, own, after)
+        if first is not None and not begins_later:
+            return self._step_past(first, after)
+
+        return self._without_grid(after)
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last time to run that is not later than ``now``.
@@ -85,6 +110,7 @@ class BaseTrigger(ABC):
             last = following
             following = self._following(last)
 
+        remember_last(self, last)
         return last
 
     def iter_fire_times(self, start: datetime, end: datetime | None = None) -> Iterator[datetime]:
@@ -159,9 +185,13 @@ class BaseTrigger(ABC):
             return self
 
         try:
-            return twin(self, jitter=0)
+            unmoved = twin(self, jitter=0)
         except AttributeError:  # a custom trigger that lets nobody set it
             return self
+
+        if self._is_stepped():
+            share_mark(self, unmoved)
+        return unmoved
 
     def _moved(
         self, fire_time: datetime, after: datetime | None, now: datetime, before: datetime | None
@@ -209,6 +239,18 @@ class BaseTrigger(ABC):
         default = BaseTrigger.get_fire_time_after_set_back
         return type(self).get_fire_time_after_set_back is not default
 
+    def _is_stepped(self) -> bool:
+        """Tell whether its last time can only be found by going through those before."""
+        return type(self).get_last_fire_time is BaseTrigger.get_last_fire_time
+
+    def _alternatives(self) -> Sequence[BaseTrigger]:
+        """Return the triggers each of whose times is one of this, and the other way round."""
+        return [self]
+
+    def _zones(self) -> set[tzinfo | None]:
+        """Return the zones of its times."""
+        return {getattr(self, "timezone", None)}
+
     def _first_of_all(self, now: datetime) -> datetime | None:
         return self.get_next_fire_time(None, now)
 
@@ -219,13 +261,16 @@ class BaseTrigger(ABC):
 
     def _step_past(self, first: datetime, limit: datetime) -> datetime | None:
         """Return the first time later than a limit; the first one of all is not."""
-        fire_time: datetime | None = first
-        for _ in range(MAX_STEPS):
-            if fire_time is None or is_later(fire_time, limit):
-                return fire_time
-            fire_time = self._following(fire_time)
+        return step_past(self, first, limit)
 
-        return self._following(limit)
+    def _without_grid(self, after: datetime) -> datetime | None:
+        """Return what follows a time, for one whose first time depends on when it is asked."""
+        # A time that it has named already is not put off because others run before it.
+        named, following = latest_answer(self), self._following(after)
+        if named is None or not is_later(named, after):
+            return following
+
+        return named if following is None or is_later(following, named) else following
 
     def _following(self, fire_time: datetime) -> datetime | None:
         """Return the next time to run after one; None also if the trigger does not move on."""

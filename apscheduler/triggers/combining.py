@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from operator import is_
 from typing import Any, TypeVar
 
 from .._refs import obj_to_ref, ref_to_obj
 from .._time import UTC, datetime_utc_add, is_later
 from ._dates import just_before
+from ._walk import one_search
 from .base import BaseTrigger, check_jitter, check_version, jitter_of, twin
 
 MICROSECOND = timedelta(microseconds=1)
+MAX_MATCHES = 5_000  # gone through at once, which takes some tenths of a second
+MAX_CLOSE_MATCHES = 500  # one close after the other: going back over them takes longer
 LONGEST_THRESHOLD = 86_400  # seconds: a day, beyond which nothing is "at the same time"
 
 Combination = TypeVar("Combination", bound="BaseCombiningTrigger")
@@ -74,6 +77,12 @@ class BaseCombiningTrigger(BaseTrigger):
 
     def _counts_real_time(self) -> bool:
         return all(part._counts_real_time() for part in self.triggers)
+
+    def _is_stepped(self) -> bool:
+        return any(part._is_stepped() for part in self.triggers)
+
+    def _zones(self) -> set[tzinfo | None]:
+        return {zone for part in self.triggers for zone in part._zones()}
 
     def start_from(self, now: datetime) -> None:
         """Let each part count from ``now`` if it was built without a start of its own."""
@@ -136,11 +145,33 @@ class AndTrigger(BaseCombiningTrigger):
         self.max_iterations = _checked_rounds(max_iterations)
 
     def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
-        match = self._first_match(after, now) if after is None else self._new_match(after, now)
-        if match is None or not self.jitter:
-            return match
+        # Parts are compared by their times without jitter: draws hardly ever meet.
+        unmoved = self._without_jitter()
+        with one_search():
+            match = (
+                unmoved._first_match(after, now)
+                if after is None
+                else unmoved._new_match(after, now)
+            )
+            if match is None or unmoved is self:
+                return match
 
-        return self._jittered(match, self.jitter, self._schedule_end(), now)
+            return self._moved(match, after, now, None)
+
+    def _moved(
+        self, fire_time: datetime, after: datetime | None, now: datetime, before: datetime | None
+    ) -> datetime:
+        # Each part's jitter moves its own time; the longest delay is that of the match.
+        delays = (_delay_by(part, fire_time, now, before) for part in self.triggers)
+        delay = max(delays, default=timedelta())
+        end = self._schedule_end()
+        moved = fire_time
+        if delay:
+            moved = datetime_utc_add(fire_time, delay)
+            if end is not None and is_later(moved, end):
+                moved = max(fire_time, end.astimezone(fire_time.tzinfo), key=_instant)
+
+        return self._moved_within(moved, jitter_of(self), end, before=before, now=now)
 
     def _schedule_end(self) -> datetime | None:
         return _earliest(part._schedule_end() for part in self.triggers)
@@ -194,13 +225,25 @@ class AndTrigger(BaseCombiningTrigger):
         return None
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
-        """Return the last common time that is not later than ``now``."""
+        """Return the last common time that is not later than ``now``.
+
+        Where it cannot be computed, so many matches are gone through at once; then the answer is
+        the last of these.
+        """
         if not self.triggers:
             return previous_fire_time
 
-        # Go back to a match that no other is close before, and from there on as they are run.
+        unmoved = self._without_jitter()
+        with one_search():
+            if self._is_stepped():
+                return unmoved._last_from(previous_fire_time, now)
+
+            return unmoved._last_from(unmoved._last_start(previous_fire_time, now), now)
+
+    def _last_start(self, previous_fire_time: datetime, now: datetime) -> datetime:
+        """Return a late match that no other is close before: it counts, whatever came before."""
         last = self._last_match(previous_fire_time, now)
-        for _ in range(self.max_iterations):
+        for _ in range(MAX_CLOSE_MATCHES):
             if not is_later(last, previous_fire_time):
                 break
 
@@ -209,10 +252,15 @@ class AndTrigger(BaseCombiningTrigger):
                 break
             last = earlier
 
-        following = self._new_match(last, now)
-        while following is not None and not is_later(following, now):
-            last = following
+        return last
+
+    def _last_from(self, last: datetime, now: datetime) -> datetime:
+        """Return the last match up to ``now``, or as far as so many go, from one on."""
+        for _ in range(MAX_MATCHES):
             following = self._new_match(last, now)
+            if following is None or is_later(following, now):
+                break
+            last = following
 
         return last
 
@@ -250,7 +298,7 @@ class AndTrigger(BaseCombiningTrigger):
             return next_fire_time
 
         waited_for = self._without_jitter().get_first_fire_time(before, before)
-        latest = waited_for and datetime_utc_add(waited_for, timedelta(seconds=jitter_of(self)))
+        latest = waited_for and datetime_utc_add(waited_for, _longest_delay(self))
         first = self.get_first_fire_time(just_before(now), now)
         # A time further away was set by hand, and is waited for.
         if first is None or latest is None or is_later(next_fire_time, latest):
@@ -296,14 +344,15 @@ class OrTrigger(BaseCombiningTrigger):
 
     def _first_after(self, after: datetime | None, now: datetime) -> datetime | None:
         unmoved = self._without_jitter()
-        first = unmoved._first_of_parts(after, now)
-        if first is None or unmoved is self:
-            return first
+        with one_search():
+            first = unmoved._first_of_parts(after, now)
+            if first is None or unmoved is self:
+                return first
 
-        # Jitter ends where the next time begins. So the time that was handed out tells which of
-        # the parts' times have had their run: those up to it, and no other.
-        following = unmoved._first_of_parts(first, now)
-        return self._moved(first, after, now, following)
+            # Jitter ends where the next time begins. So the time that was handed out tells which
+            # of the parts' times have had their run: those up to it, and no other.
+            following = unmoved._first_of_parts(first, now)
+            return self._moved(first, after, now, following)
 
     def _first_of_parts(self, after: datetime | None, now: datetime) -> datetime | None:
         times = (part.get_first_fire_time(after, now) for part in self.triggers)
@@ -318,6 +367,9 @@ class OrTrigger(BaseCombiningTrigger):
         end = _latest(part._schedule_end() for part in running)
 
         return self._moved_within(moved, jitter_of(self), end, before=before, now=now)
+
+    def _alternatives(self) -> list[BaseTrigger]:
+        return [other for part in self.triggers for other in part._alternatives()]
 
     def _schedule_end(self) -> datetime | None:
         return _latest(part._schedule_end() for part in self.triggers)
@@ -433,6 +485,26 @@ def _runs_at(
     """Tell whether a time that was found is one of this part, before its jitter."""
     own = part._without_jitter().get_first_fire_time(after, now)
     return own is not None and _instant(own) == _instant(fire_time)
+
+
+def _delay_by(
+    part: BaseTrigger, match: datetime, now: datetime, before: datetime | None
+) -> timedelta:
+    """Return by how much a part's jitter delays its run in a match of all parts."""
+    unmoved, start = part._without_jitter(), just_before(match)
+    own = None if unmoved is part else unmoved.get_first_fire_time(start, now)
+    if own is None:
+        return timedelta()
+
+    return max(_instant(part._moved(own, start, now, before)) - _instant(own), timedelta())
+
+
+def _longest_delay(trigger: BaseTrigger) -> timedelta:
+    """Return by how much jitter may move a run at most, that of the parts included."""
+    parts = trigger.triggers if isinstance(trigger, BaseCombiningTrigger) else []
+    longest = max(map(_longest_delay, parts), default=timedelta())
+
+    return longest + timedelta(seconds=jitter_of(trigger))
 
 
 def _last_of(part: BaseTrigger, previous_fire_time: datetime, now: datetime) -> datetime:

@@ -105,19 +105,71 @@ def test_a_custom_trigger_without_a_grid_goes_on_from_the_time_that_it_is_told()
     assert SoonThenHourly(times=0).get_first_fire_time(NOON, NOON) is None
 
 
-def test_a_grid_that_began_long_ago_is_not_gone_through_without_an_end() -> None:
-    long_ago = Listed(-1e7)
-    asked: list[datetime | None] = []
+class Minutely(BaseTrigger):
+    """One with a fixed start, that counts how often it is asked."""
 
-    class Minutely(BaseTrigger):
-        def get_next_fire_time(
-            self, previous_fire_time: datetime | None, now: datetime
-        ) -> datetime | None:
-            asked.append(previous_fire_time)
-            return previous_fire_time + HOUR / 60 if previous_fire_time else long_ago.times[0]
+    def __init__(self, start: datetime) -> None:
+        self.start = start
+        self.asked = 0
 
-    assert Minutely().get_first_fire_time(NOON, NOON) == NOON + HOUR / 60
-    assert len(asked) < 20_000
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        self.asked += 1
+        return previous_fire_time + HOUR / 60 if previous_fire_time else self.start
+
+
+class SlottedMinutely(BaseTrigger):
+    """One that nothing can be remembered about."""
+
+    __slots__ = ()
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        start = NOON - timedelta(days=30, seconds=7)
+        return previous_fire_time + HOUR / 60 if previous_fire_time else start
+
+
+@pytest.mark.parametrize(
+    "trigger", [Minutely(NOON - timedelta(days=30, seconds=7)), SlottedMinutely()]
+)
+def test_a_grid_that_began_long_ago_is_kept_to(trigger: BaseTrigger) -> None:
+    first = NOON + 53 * HOUR / 3600
+
+    assert trigger.get_first_fire_time(NOON, NOON) == first
+    assert trigger.get_first_fire_time(NOON + HOUR, NOON) == first + HOUR
+    assert trigger.get_first_fire_time(NOON, NOON) == first
+
+
+def test_a_grid_is_not_gone_through_from_its_start_each_time() -> None:
+    trigger = Minutely(NOON - timedelta(days=30))
+    trigger.get_first_fire_time(NOON, NOON)
+    trigger.asked = 0
+
+    assert trigger.get_first_fire_time(NOON, NOON) == NOON + HOUR / 60
+    assert trigger.get_last_fire_time(NOON, NOON + HOUR) == NOON + HOUR
+    assert trigger.get_first_fire_time(NOON + HOUR, NOON) == NOON + 61 * HOUR / 60
+    assert trigger.asked < 70
+
+
+def test_a_grid_that_began_too_long_ago_is_given_up_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trigger = Minutely(NOON - timedelta(days=400_000))
+
+    assert trigger.get_first_fire_time(NOON, NOON) is None
+    assert trigger.asked < 600_000
+    assert "let its class have a get_first_fire_time()" in caplog.text
+
+
+def test_a_time_that_was_named_is_not_put_off_by_asking_again() -> None:
+    trigger = SoonThenHourly()
+    named = trigger.get_first_fire_time(None, NOON)
+
+    assert trigger.get_first_fire_time(NOON + HOUR / 60, NOON + HOUR / 60) == named
+    assert named is not None
+    assert trigger.get_first_fire_time(NOON + HOUR, NOON + HOUR) == named + HOUR
 
 
 def test_the_last_time_of_a_custom_trigger_is_stepped_to() -> None:
@@ -307,6 +359,24 @@ class TestTriggersThatOverrideOneMethodOfOurs:
         trigger = cls(hour=9, timezone=UTC)
         sunday_noon = NOON + timedelta(days=1)
         assert trigger.get_last_fire_time(self.SATURDAY, sunday_noon) == self.SATURDAY
+
+    def test_their_rule_holds_after_the_clock_was_set_back(self) -> None:
+        class NotAtNine(IntervalTrigger):
+            def get_next_fire_time(
+                self, previous_fire_time: datetime | None, now: datetime
+            ) -> datetime | None:
+                fire_time = super().get_next_fire_time(previous_fire_time, now)
+                while fire_time is not None and fire_time.hour == 9:
+                    fire_time = super().get_next_fire_time(fire_time, now)
+                return fire_time
+
+        trigger = NotAtNine(minutes=10, start_date=self.SATURDAY, timezone=UTC)
+        before = self.SATURDAY + 65 * HOUR / 60
+        waited_for = self.SATURDAY + 70 * HOUR / 60
+
+        assert trigger.get_first_fire_time(before, before) == waited_for
+        again = trigger.get_fire_time_after_set_back(waited_for, before, before - HOUR)
+        assert again == waited_for
 
     def test_their_rule_holds_for_the_first_time(self) -> None:
         assert self.LaterDate(NOON).get_first_fire_time(None, NOON) == NOON + HOUR

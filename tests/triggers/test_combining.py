@@ -421,6 +421,116 @@ def test_a_custom_part_runs_after_another_part_has() -> None:
     assert both.get_last_fire_time(START, START + 13 * SECOND) == START + 12 * SECOND
 
 
+class TestJitterOfAnd:
+    """Parts meet by their times without jitter; then the run is moved, once."""
+
+    WEEKDAYS = CronTrigger(hour=10, day_of_week="mon-fri", timezone=UTC)
+    LATE = CronTrigger(hour=10, jitter=300, timezone=UTC)
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_no_run_is_lost_and_each_is_moved(self, nested: bool) -> None:
+        trigger: BaseTrigger = AndTrigger(self.LATE, self.WEEKDAYS, jitter=60)
+        if nested:
+            trigger = OrTrigger(trigger)
+        unmoved = list(self.WEEKDAYS.iter_fire_times(START, START + timedelta(days=30)))
+        moved = list(islice(trigger.iter_fire_times(START), len(unmoved)))
+        delays = [(late - due).total_seconds() for due, late in zip(unmoved, moved, strict=True)]
+
+        assert len(delays) == 22
+        assert all(0 <= delay <= 360 for delay in delays)
+        assert len(set(delays)) == 22
+        assert sum(delays) > 22 * 30
+
+    def test_the_last_time_is_one_without_jitter(self) -> None:
+        trigger = AndTrigger(self.LATE, self.WEEKDAYS)
+        first = START + timedelta(hours=10, seconds=77)
+
+        assert trigger.get_last_fire_time(first, START + timedelta(days=3)) == (
+            START + timedelta(days=2, hours=10)
+        )
+
+    def test_parts_that_are_combined_themselves_keep_their_jitter(self) -> None:
+        either = OrTrigger(self.LATE, CronTrigger(hour=18, timezone=UTC))
+        trigger = AndTrigger(self.WEEKDAYS, AndTrigger(either, every(3600)))
+        times = {trigger.get_next_fire_time(None, START) for _ in range(20)}
+
+        assert len(times) == 20
+        assert all(time is not None and time - START < timedelta(hours=10.1) for time in times)
+
+    def test_the_end_of_any_part_is_the_end(self) -> None:
+        end = START + timedelta(hours=10, seconds=5)
+        weekdays = CronTrigger(hour=10, end_date=end, timezone=UTC)
+        trigger = AndTrigger(self.LATE, weekdays, jitter=300)
+        times = [trigger.get_next_fire_time(None, START) for _ in range(20)]
+
+        assert all(time is not None and time <= end for time in times)
+
+
+class Grid(BaseTrigger):
+    """One of 3.x, which goes on from the time before, with a start that is long ago."""
+
+    def __init__(self, seconds: int, start: datetime = START - timedelta(days=8)) -> None:
+        self.start = start
+        self.step = seconds * SECOND
+        self.asked = 0
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        self.asked += 1
+        return previous_fire_time + self.step if previous_fire_time else self.start
+
+
+class TestPartsThatBeganLongAgo:
+    """A grid of minutes that began 11,520 of them ago."""
+
+    ONCE = DateTrigger(START + 90 * SECOND)
+
+    def test_or_keeps_to_their_grid(self) -> None:
+        trigger = OrTrigger(Grid(60), self.ONCE)
+        due = START
+        times = []
+        for _ in range(4):
+            due = trigger.get_next_fire_time(due, due)  # type: ignore[assignment]
+            times.append((due - START).total_seconds())
+
+        assert times == [60, 90, 120, 180]
+        assert trigger.get_last_fire_time(START, START + 100 * SECOND) == START + 90 * SECOND
+        assert trigger.get_last_fire_time(START, START + 190 * SECOND) == START + 180 * SECOND
+
+    def test_and_keeps_to_their_grid(self) -> None:
+        trigger = AndTrigger(Grid(60), CronTrigger(minute="*/5", timezone=UTC))
+
+        assert trigger.get_next_fire_time(START, START) == START + 300 * SECOND
+        assert trigger.get_last_fire_time(START, START + 700 * SECOND) == START + 600 * SECOND
+
+    def test_those_with_jitter_keep_to_their_grid(self) -> None:
+        part = Grid(60)
+        part.jitter = 5  # type: ignore[attr-defined]
+        trigger = OrTrigger(part, self.ONCE)
+        first = trigger.get_next_fire_time(START, START)
+        part.asked = 0
+
+        assert first is not None
+        assert START + 60 * SECOND <= first <= START + 65 * SECOND
+        assert trigger.get_next_fire_time(first, first) == self.ONCE.run_date
+        # They are not gone through from the start again.
+        assert part.asked < 100
+
+    def test_and_of_a_part_that_never_meets_ends_soon(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        part = Grid(1)
+        trigger = AndTrigger(part, CronTrigger(hour=5, second=30, minute=1, timezone=UTC))
+        part.start += 0.5 * SECOND
+        trigger.threshold = 0
+
+        assert trigger.get_next_fire_time(None, START) is None
+        assert trigger.get_last_fire_time(START, START + timedelta(days=365)) == START
+        assert part.asked < 3_000_000
+        assert caplog.text
+
+
 class TestWhenTheClockIsSetBack:
     """What a job waits for when somebody sets the clock from 10:45:30 back to 09:45:30."""
 
