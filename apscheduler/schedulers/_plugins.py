@@ -41,6 +41,9 @@ _OWN: dict[str, dict[str, str]] = {
 _OF_DATE = ("run_date", "timezone")
 _CALLED = {"triggers": "trigger", "executors": "executor", "jobstores": "jobstore"}
 
+#: What the components of a scheduler are called in sentences.
+SPOKEN = {"executors": "executor", "jobstores": "job store"}
+
 
 def load_class(kind: str, name: str, base: type, loaded: MutableMapping[str, Any]) -> Any:
     """
@@ -98,6 +101,41 @@ def build(cls: Any, arguments: Mapping[str, Any], others: Collection[str] = ()) 
         return cls(**arguments)
     except TypeError as exc:
         raise _explained(exc, cls, arguments, others) from exc
+
+
+def build_all(
+    kind: str, value: Any, base: type, loaded: MutableMapping[str, Any]
+) -> dict[str, Any]:
+    """
+    Build the executors or the job stores of a configuration; all or none.
+
+    :param kind: "executors" or "jobstores"
+    :param value: by alias, an instance or a mapping of options
+    :param base: the class that every one of them derives from
+    :param loaded: classes by name, found before
+    :raises TypeError: if one is neither instance nor mapping, or an option is unknown
+    :raises ValueError: if options name no class
+    :raises LookupError: if there is no plugin by a name that was given
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{kind} must be a dict of aliases, got {type(value).__name__} instead")
+
+    return {alias: _build_one(kind, alias, one, base, loaded) for alias, one in value.items()}
+
+
+def _build_one(
+    kind: str, alias: str, value: Any, base: type, loaded: MutableMapping[str, Any]
+) -> Any:
+    if isinstance(value, base):
+        return value
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f'Expected {SPOKEN[kind]} instance or dict for {kind}["{alias}"], got '
+            f"{type(value).__name__} instead"
+        )
+
+    arguments = dict(value)
+    return build(class_from_options(kind, alias, arguments, base, loaded), arguments)
 
 
 def _explained(

@@ -56,8 +56,16 @@ from ._config import (
 from ._dispatch import Backlog, DispatchPass, earliest
 from ._handover import Handover
 from ._interrupts import is_amid_own_work, is_interrupt
-from ._plugins import build, check_arguments_of_no_trigger, class_from_options, load_class
+from ._plugins import (
+    SPOKEN,
+    build,
+    build_all,
+    check_arguments_of_no_trigger,
+    load_class,
+)
 from ._stopping import BoundedStop, start_beside
+
+Component = TypeVar("Component", BaseExecutor, BaseJobStore)
 
 if TYPE_CHECKING:
     Func = TypeVar("Func", bound=Callable[..., Any])
@@ -181,38 +189,21 @@ class BaseScheduler(metaclass=ABCMeta):
         self._job_defaults = read_job_defaults(config.pop("job_defaults", {}), self._logger)
 
         # All are built before any is added: an error leaves the scheduler as it was.
-        executors = list(self._components("executors", config.pop("executors", {}), BaseExecutor))
-        jobstores = list(self._components("jobstores", config.pop("jobstores", {}), BaseJobStore))
+        executors = self._build_all("executor", config)
+        jobstores = self._build_all("jobstore", config)
         warn_of_unknown("scheduler option", config, _OPTIONS, self._logger)
 
         self._executors.clear()
-        for alias, executor in executors:
+        for alias, executor in executors.items():
             self.add_executor(executor, alias)
 
         self._jobstores.clear()
-        for alias, jobstore in jobstores:
+        for alias, jobstore in jobstores.items():
             self.add_jobstore(jobstore, alias)
 
-    def _components(self, kind: str, value: Any, base: type) -> Iterator[tuple[str, Any]]:
-        if not isinstance(value, Mapping):
-            raise TypeError(
-                f"{kind} must be a dict of aliases, got {type(value).__name__} instead"
-            )
-
-        component = "job store" if kind == "jobstores" else "executor"
-        classes = self._jobstore_classes if kind == "jobstores" else self._executor_classes
-        for alias, options in value.items():
-            if isinstance(options, base):
-                yield alias, options
-            elif isinstance(options, Mapping):
-                arguments = dict(options)
-                cls = class_from_options(kind, alias, arguments, base, classes)
-                yield alias, build(cls, arguments)
-            else:
-                raise TypeError(
-                    f'Expected {component} instance or dict for {kind}["{alias}"], got '
-                    f"{type(options).__name__} instead"
-                )
+    def _build_all(self, type_: str, config: dict[str, Any]) -> dict[str, Any]:
+        kind, base = _PLUGINS[type_]
+        return build_all(kind, config.pop(kind, {}), base, getattr(self, f"_{type_}_classes"))
 
     # --- start and stop ------------------------------------------------------------------------
 
@@ -504,23 +495,7 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises LookupError: if there is no such plugin
         """
         with self._executors_lock:
-            if alias in self._executors:
-                raise ValueError(
-                    f'This scheduler already has an executor by the alias of "{alias}"'
-                )
-
-            if isinstance(executor, str):
-                executor = self._create_plugin_instance("executor", executor, executor_opts)
-            elif not isinstance(executor, BaseExecutor):
-                raise TypeError(
-                    f"Expected an executor instance or a string, got {type(executor).__name__} "
-                    f"instead"
-                )
-
-            assert isinstance(executor, BaseExecutor)
-            if self.state != STATE_STOPPED:
-                executor.start(self, alias)
-            self._executors[alias] = executor
+            self._take_in(self._executors, "executor", executor, alias, executor_opts)
 
         self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_ADDED, alias))
         if self.state == STATE_RUNNING:
@@ -557,23 +532,7 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises LookupError: if there is no such plugin
         """
         with self._jobstores_lock:
-            if alias in self._jobstores:
-                raise ValueError(
-                    f'This scheduler already has a job store by the alias of "{alias}"'
-                )
-
-            if isinstance(jobstore, str):
-                jobstore = self._create_plugin_instance("jobstore", jobstore, jobstore_opts)
-            elif not isinstance(jobstore, BaseJobStore):
-                raise TypeError(
-                    f"Expected a job store instance or a string, got {type(jobstore).__name__} "
-                    f"instead"
-                )
-
-            assert isinstance(jobstore, BaseJobStore)
-            if self.state != STATE_STOPPED:
-                jobstore.start(self, alias)
-            self._jobstores[alias] = jobstore
+            self._take_in(self._jobstores, "jobstore", jobstore, alias, jobstore_opts)
 
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
         if self.state != STATE_STOPPED:
@@ -593,6 +552,26 @@ class BaseScheduler(metaclass=ABCMeta):
                 jobstore.shutdown()
 
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_REMOVED, alias))
+
+    def _take_in(
+        self, known: dict[str, Any], type_: str, component: Any, alias: str, options: Any
+    ) -> None:
+        """Add an executor or a job store to the known ones; start it if the scheduler runs."""
+        kind, base = _PLUGINS[type_]
+        name = ("an " if type_ == "executor" else "a ") + SPOKEN[kind]
+        if alias in known:
+            raise ValueError(f'This scheduler already has {name} by the alias of "{alias}"')
+
+        if isinstance(component, str):
+            component = self._create_plugin_instance(type_, component, options)
+        elif not isinstance(component, base):
+            raise TypeError(
+                f"Expected {name} instance or a string, got {type(component).__name__} instead"
+            )
+
+        if self.state != STATE_STOPPED:
+            component.start(self, alias)
+        known[alias] = component
 
     # --- listeners -----------------------------------------------------------------------------
 
@@ -1251,18 +1230,10 @@ class BaseScheduler(metaclass=ABCMeta):
         return build(load_class(kind, alias, base, classes), constructor_kwargs, others)
 
     def _lookup_executor(self, alias: str) -> BaseExecutor:
-        try:
-            return self._executors[alias]
-        except KeyError:
-            known = suggest(alias, self._executors)
-            raise KeyError(f"No such executor: {alias}{known}") from None
+        return _look_up(self._executors, alias, "executor")
 
     def _lookup_jobstore(self, alias: str) -> BaseJobStore:
-        try:
-            return self._jobstores[alias]
-        except KeyError:
-            known = suggest(alias, self._jobstores)
-            raise KeyError(f"No such job store: {alias}{known}") from None
+        return _look_up(self._jobstores, alias, "job store")
 
     def _lookup_job(self, job_id: str, jobstore_alias: str | None) -> tuple[Job, str | None]:
         """
@@ -1332,6 +1303,13 @@ _SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name !=
 
 
 _computers_clock = datetime
+
+
+def _look_up(known: Mapping[str, Component], alias: str, name: str) -> Component:
+    try:
+        return known[alias]
+    except KeyError:
+        raise KeyError(f"No such {name}: {alias}{suggest(alias, known)}") from None
 
 
 def _run_time_on_resume(trigger: BaseTrigger, now: datetime) -> datetime | None:
