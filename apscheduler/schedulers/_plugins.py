@@ -191,18 +191,18 @@ def class_from_options(
     kind: str, alias: str, options: dict[str, Any], base: type, loaded: MutableMapping[str, Any]
 ) -> Any:
     """
-    Take "class" or "type" out of a component's options, and return the class that they name.
+    Take "type" and "class" out of a component's options, and return the class that they name.
+
+    If both are there, the type counts, as in 3.x.
 
     :raises ValueError: if neither is there
     :raises LookupError: if there is no such class
     """
-    class_name = options.pop("class", None)
-    if class_name:
-        return maybe_ref(class_name)
-
-    type_name = options.pop("type", None)
+    type_name, class_name = options.pop("type", None), options.pop("class", None)
     if type_name:
         return load_class(kind, type_name, base, loaded)
+    if class_name:
+        return maybe_ref(class_name)
 
     component = "job store" if kind == "jobstores" else "executor"
     raise ValueError(

@@ -96,6 +96,13 @@ class TestForms:
         scheduler = ManualScheduler({"apscheduler.timezone": "UTC"}, timezone="Europe/Berlin")
         assert scheduler.timezone == ZoneInfo("Europe/Berlin")
 
+    def test_a_type_comes_before_a_class(self) -> None:
+        executor = {"type": "debug", "class": "nowhere:Executor"}
+        jobstore = {"type": "memory", "class": "nowhere:Store"}
+        scheduler = ManualScheduler(executors={"x": executor}, jobstores={"y": jobstore})
+        assert type(scheduler._executors["x"]) is DebugExecutor
+        assert type(scheduler._jobstores["y"]) is MemoryJobStore
+
     def test_the_callers_dicts_are_not_changed(self) -> None:
         options: dict[str, Any] = {"default": {"type": "threadpool", "max_workers": 3}}
         ManualScheduler(executors=options)
