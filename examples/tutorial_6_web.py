@@ -52,6 +52,8 @@ def add_job() -> ResponseReturnValue:
         )
     except ConflictingIdError as exc:
         return jsonify(error=exc.args[0]), 409
+    except (KeyError, TypeError, ValueError) as exc:  # what was sent lacks something, or is no use
+        return jsonify(error=f"{type(exc).__name__}: {exc}"), 400
 
     return jsonify(as_dict(job)), 201
 
