@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._leftovers import HoldsRuns
-from .base import BaseExecutor, Runs
+from .base import BaseExecutor, LoopEndedError, Runs
 
 if TYPE_CHECKING:
     from ..events import JobExecutionEvent
@@ -26,13 +26,6 @@ own_future: ContextVar[Any] = ContextVar("apscheduler.own_future")
 CANCEL_SECONDS = 1.0
 # So often whoever waits makes sure that the loop still runs.
 CHECK_SECONDS = 1.0
-
-
-class LoopEndedError(RuntimeError):
-    """The event loop ended before the run did, or was about to, as the interpreter exited."""
-
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f'The event loop ended before the run of job "{job_id}" did')
 
 
 # Returns the events of a submission, or raises why there are none.

@@ -38,6 +38,13 @@ class MaxInstancesReachedError(Exception):
         )
 
 
+class LoopEndedError(RuntimeError):
+    """The event loop ended before the run did, or was about to, as the interpreter exited."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f'The event loop ended before the run of job "{job_id}" did')
+
+
 class BaseExecutor(metaclass=ABCMeta):
     """
     Runs the jobs that a scheduler hands to it.

@@ -12,8 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ._leftovers import HoldsRuns
-from ._loop import CANCEL_SECONDS, CHECK_SECONDS, LoopEndedError, Submission, own_future
-from .base import BaseExecutor, complete
+from ._loop import CANCEL_SECONDS, CHECK_SECONDS, Submission, own_future
+from .base import BaseExecutor, LoopEndedError, complete
 
 try:
     import gevent

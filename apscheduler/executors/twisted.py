@@ -10,8 +10,8 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from .._refs import iscoroutinefunction_partial
-from ._loop import LoopEndedError, LoopExecutor, Result, Submission, own_future, raising
-from .base import complete
+from ._loop import LoopExecutor, Result, Submission, own_future, raising
+from .base import LoopEndedError, complete
 
 try:
     from twisted.internet.defer import CancelledError, Deferred, maybeDeferred

@@ -54,21 +54,42 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     @abstractmethod
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
         """
-        Call a function on the loop. May be called from any thread.
+        Call a function on the loop, after what it does now; return at once.
+
+        It is called from any thread, also from that of the loop, and must wake a loop that waits.
+        What was given first is to be called first. Functions that are given before the loop runs
+        are called when it does.
 
         :raises RuntimeError: if the loop was closed
         """
 
     @abstractmethod
     def _call_later(self, seconds: float, func: Callable[[], object]) -> Any:
-        """Call a function on the loop after so many seconds; return what cancels it."""
+        """
+        Call a function on the loop after so many seconds.
+
+        It is called on the thread of the loop only.
+
+        :param seconds: of real time, 0 or more, with fractions
+        :return: what :meth:`_cancel` takes; None if there is nothing to cancel
+        """
 
     @abstractmethod
     def _cancel(self, timer: Any) -> None:
-        """Cancel what :meth:`_call_later` returned. It may have been called already."""
+        """
+        Cancel what :meth:`_call_later` returned.
+
+        It is called on the thread of the loop, or while the loop does not run. The function may
+        have been called already; then nothing is to happen.
+        """
 
     def _is_loop_running(self) -> bool:
-        """Tell whether the loop runs; True if that is not known."""
+        """
+        Tell whether the loop runs; True if that is not known, as here.
+
+        It is called from any thread. A scheduler whose loop does not run is shut down without it,
+        and waits for no run that needs the loop.
+        """
         return True
 
     # --- looking for due jobs ------------------------------------------------------------------

@@ -13,7 +13,7 @@ from gevent.event import Event as GeventEvent
 from gevent.lock import RLock
 
 from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
-from apscheduler.executors._loop import LoopEndedError
+from apscheduler.executors.base import LoopEndedError
 from apscheduler.schedulers.gevent import GeventScheduler
 from tests.recorder import OUTCOMES, Recorder
 

@@ -21,8 +21,8 @@ from apscheduler.events import (
     EVENT_JOB_SUBMITTED,
     EVENT_SCHEDULER_SHUTDOWN,
 )
-from apscheduler.executors._loop import LoopEndedError
 from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.executors.base import LoopEndedError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
