@@ -805,7 +805,9 @@ class BaseScheduler(metaclass=ABCMeta):
         :param trigger: as in :meth:`add_job`
         :return: the job
         :raises JobLookupError: if there is no such job
-        :raises ValueError: if the new schedule has no time to run
+        :raises LookupError: if there is no trigger by this name
+        :raises TypeError: if the trigger takes no such arguments
+        :raises ValueError: if one of them is no use, or the new schedule has no time to run
         """
         new_trigger = self._create_trigger(trigger, trigger_args)
         next_run_time = first_run_time(new_trigger, self._now(), job_id, self._logger)

@@ -121,10 +121,15 @@ class BaseCombiningTrigger(BaseTrigger):
 class AndTrigger(BaseCombiningTrigger):
     """Run when all parts would run at the same time.
 
+    :param triggers: the parts, as one list or as several arguments
+    :param jitter: seconds by which each run may come later, chosen at random for each; None for 0
     :param threshold: times less than so many seconds apart count as the same, and the earliest
         is taken; with 0 they have to be equal
     :param max_iterations: after so many rounds without a common time the schedule has ended, and
         a warning says so
+    :raises TypeError: a part is no trigger, or another argument no number
+    :raises ValueError: jitter or threshold is negative, threshold more than a day, or
+        max_iterations below 1
     """
 
     __slots__ = ("max_iterations", "threshold")
@@ -338,7 +343,13 @@ class AndTrigger(BaseCombiningTrigger):
 
 
 class OrTrigger(BaseCombiningTrigger):
-    """Run whenever one of the parts would run; once where several would at the same instant."""
+    """Run whenever one of the parts would run; once where several would at the same instant.
+
+    :param triggers: the parts, as one list or as several arguments
+    :param jitter: seconds by which each run may come later, chosen at random for each; None for 0
+    :raises TypeError: a part is no trigger, or jitter no number
+    :raises ValueError: jitter is negative
+    """
 
     __slots__ = ()
 

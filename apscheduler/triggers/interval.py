@@ -27,6 +27,11 @@ class IntervalTrigger(BaseTrigger):
     (CalendarIntervalTrigger does not). All lengths add up; fractions are allowed, negative ones
     are refused, and zero means one second.
 
+    :param weeks: how many times 7 days
+    :param days: how many times 24 hours
+    :param hours: how many hours
+    :param minutes: how many minutes
+    :param seconds: how many seconds
     :param start_date: the first time to run; None for one interval after the trigger is made
     :param end_date: the last time that may be run at (inclusive); None for no end
     :param timezone: zone or its name, for dates without one and for the times handed out; None
