@@ -14,7 +14,9 @@ import time_machine
 
 from apscheduler.schedulers.base import STATE_RUNNING
 from apscheduler.testing import ManualScheduler
+from apscheduler.triggers.calendarinterval import CalendarIntervalTrigger
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from .pages import DOCS
 
@@ -167,3 +169,54 @@ def test_a_line_for_cron_can_be_written_here(line: str, ours: str) -> None:
 
 def test_there_are_lines_for_cron() -> None:
     assert len(FROM_CRON) == 4
+
+
+@pytest.mark.parametrize("line", ["0 0 last * *", "0 0 * * fri-sun"])
+def test_what_cron_does_not_know_is_refused_in_a_line_for_cron(line: str) -> None:
+    assert line.split()[2 if "last" in line else 4] in PAGE
+    with pytest.raises(ValueError, match="Error in crontab field"):
+        CronTrigger.from_crontab(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "keywords"),
+    [
+        ("0 0 L * *", {"day": "last"}),
+        ("0 0 * * 5-7", {"day_of_week": "fri-sun"}),
+        ("0 0 * * sun-tue", {"day_of_week": "sun,mon,tue"}),
+        ("@daily", {"hour": 0}),
+        ("30 0 0 * * *", {"hour": 0, "minute": 0, "second": 30}),
+    ],
+)
+def test_a_line_for_cron_may_say_more_than_in_3_x(line: str, keywords: dict[str, Any]) -> None:
+    end = START + timedelta(days=60)
+    times = list(CronTrigger.from_crontab(line, timezone="UTC").iter_fire_times(START, end))
+    as_keywords = CronTrigger(**keywords, timezone="UTC").iter_fire_times(START, end)
+    assert times
+    assert times == list(as_keywords)
+
+
+def test_a_trigger_made_of_a_line_shows_it_and_has_its_fields() -> None:
+    trigger = CronTrigger.from_crontab("0 6 * * 1-5", timezone="UTC")
+    assert str(trigger) == "cron[crontab='0 6 * * 1-5']"
+    (code,) = re.findall(r"``(\", \"\.join.*?)``", PAGE)
+    assert "hour='6', minute='0'" in eval(code, {"trigger": trigger})
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("CronTrigger(minute=0, jitter=-600)", ValueError),
+        ("CalendarIntervalTrigger(days=-1)", ValueError),
+        ("CalendarIntervalTrigger(days=1.5)", TypeError),
+        ("IntervalTrigger(minutes=-1)", ValueError),
+    ],
+)
+def test_lengths_that_nobody_means_are_refused(code: str, error: type[Exception]) -> None:
+    names = {
+        "CronTrigger": CronTrigger,
+        "CalendarIntervalTrigger": CalendarIntervalTrigger,
+        "IntervalTrigger": IntervalTrigger,
+    }
+    with pytest.raises(error):
+        eval(code, names)
