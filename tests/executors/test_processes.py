@@ -80,7 +80,8 @@ def test_a_hundred_kills_in_a_row_leak_nothing(stopped: BackgroundScheduler) -> 
 
     assert len(recorder.of(EVENT_JOB_ERROR)) == 1 + KILLS
     assert [event.retval for event in recorder.of(EVENT_JOB_EXECUTED)] == ["well"] * 2
-    assert holdings() == before
+    after = holdings()  # threads that other tests left behind may have ended meanwhile
+    assert {name: count for name, count in after.items() if count > before[name]} == {}
 
 
 def test_jobs_behind_a_killed_one_run(scheduler: BackgroundScheduler) -> None:
