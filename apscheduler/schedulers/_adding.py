@@ -11,6 +11,7 @@ from typing import Any
 from ..job import Job
 from ..jobstores.base import BaseJobStore, ConflictingIdError
 from ..triggers.base import BaseTrigger
+from ._interrupts import is_interrupt
 
 # Before any schedule that people write: what has no time to run from here on never has one.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -179,7 +180,9 @@ class Adding:
         while self._undo:
             try:
                 self._undo.pop()()
-            except Exception:  # the first error is the one to raise
+            except BaseException as exc:  # the first error is the one to raise
+                if is_interrupt(exc):
+                    raise
                 self._logger.exception("Taking back what was added before the error failed")
 
         for names, jobs in self._filled.items():

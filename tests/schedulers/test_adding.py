@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -168,6 +169,24 @@ class TestManyJobs:
         broken.fails = False
         stopped.add_jobs([*every_minute("a"), *every_minute("b", jobstore="broken")])
         assert ids(stopped) == ["a", "b", "kept"]
+
+    def test_the_first_error_is_raised_though_taking_back_fails(
+        self, stopped: ManualScheduler
+    ) -> None:
+        class Unforgiving(CountingStore):
+            def remove_jobs(self, job_ids: Any) -> list[str]:
+                raise CancelledError
+
+        failing = CountingStore()
+        failing.fails = True
+        stopped.add_jobstore(Unforgiving(), "first")
+        stopped.add_jobstore(failing, "second")
+        stopped.start()
+
+        with pytest.raises(ConnectionError):
+            stopped.add_jobs(
+                [*every_minute("a", jobstore="first"), *every_minute("b", jobstore="second")]
+            )
 
     def test_those_that_may_replace_do_so(self, scheduler: ManualScheduler) -> None:
         scheduler.add_job(**every_minute("a", name="old")[0])
