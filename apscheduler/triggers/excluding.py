@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Mapping, Sized
+from collections.abc import Container, Iterable, Mapping, Sequence, Sized
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any, cast
 
 from .._time import UTC, asdate, is_later, localize
 from ._dates import instant_of, just_before
+from ._walk import one_search
 from .base import BaseTrigger, check_version, twin
 from .combining import dump_trigger, load_trigger
 
 DAY = timedelta(days=1)
-MICROSECOND = timedelta(microseconds=1)
-MAX_EXCLUSIONS = 10_000  # one after the other, such as 27 years in which no day is left
+MAX_EXCLUSIONS = 10_000  # one after the other, such as 27 years of a window that leaves no time
+MAX_DAYS = 400  # looked at on either side of an excluded day
 
 Window = tuple[time, time]
 
@@ -66,34 +67,99 @@ class ExcludingTrigger(BaseTrigger):
         self, previous_fire_time: datetime | None, now: datetime
     ) -> datetime | None:
         """Return the other trigger's next time that is not excluded."""
-        return self._skip(self.trigger.get_next_fire_time(previous_fire_time, now), now)
+        unmoved = self.trigger._without_jitter()
+        parts = unmoved._alternatives()
+        if len(parts) > 1 or parts[0] is not unmoved:
+            return self.get_first_fire_time(previous_fire_time, now)
+
+        with one_search():
+            first = unmoved.get_next_fire_time(previous_fire_time, now)
+            return self._with_jitter(self._skip(unmoved, first, now), previous_fire_time, now)
 
     def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
         """Return the other trigger's first time later than ``after`` that is not excluded."""
-        return self._skip(self.trigger.get_first_fire_time(after, now), now)
+        with one_search():
+            return self._with_jitter(self._first_allowed(after, now), after, now)
+
+    def _first_allowed(self, after: datetime | None, now: datetime) -> datetime | None:
+        """Return the first time that is not excluded, before jitter."""
+        # Each part by itself: where an exclusion ends for one, another is in the middle of it,
+        # or in another zone.
+        times = [
+            self._skip(part, part.get_first_fire_time(after, now), now)
+            for part in self.trigger._without_jitter()._alternatives()
+        ]
+        return min((time for time in times if time is not None), key=instant_of, default=None)
+
+    def _with_jitter(
+        self, fire_time: datetime | None, after: datetime | None, now: datetime
+    ) -> datetime | None:
+        if fire_time is None or self.trigger._without_jitter() is self.trigger:
+            return fire_time
+
+        # As in OrTrigger, jitter ends where the next time of any part begins.
+        has_parts = len(self.trigger._alternatives()) > 1
+        following = self._first_allowed(fire_time, now) if has_parts else None
+        return self._moved(fire_time, after, now, following)
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the other trigger's last time up to ``now`` that is not excluded."""
-        last = self.trigger.get_last_fire_time(previous_fire_time, now)
-        while is_later(last, previous_fire_time):
+        with one_search():
+            return max(
+                (
+                    self._last_allowed(part, previous_fire_time, now)
+                    for part in self.trigger._without_jitter()._alternatives()
+                ),
+                key=instant_of,
+                default=previous_fire_time,
+            )
+
+    def _last_allowed(
+        self, part: BaseTrigger, previous_fire_time: datetime, now: datetime
+    ) -> datetime:
+        # A part is asked to go on from a time of its own, which the previous one need not be.
+        first = part.get_first_fire_time(previous_fire_time, now)
+        if first is None or is_later(first, now):
+            return previous_fire_time
+        if part._is_stepped():
+            return self._stepped_to_last(part, previous_fire_time, first, now)
+
+        limit = now
+        while not is_later(first, limit):
+            last = part.get_last_fire_time(first, limit)
             exclusion = self._exclusion(last)
             if exclusion is None:
                 return last
 
-            limit = _earlier(last, exclusion[0]) - MICROSECOND
-            last = self.trigger.get_last_fire_time(previous_fire_time, limit)
+            start = _earlier(last, exclusion[0]) if _has_one_zone(part) else last
+            limit = just_before(start)
+            if limit == instant_of(start):  # the calendar begins there
+                break
 
         return previous_fire_time
 
-    def _skip(self, fire_time: datetime | None, now: datetime) -> datetime | None:
-        """Return the time, or the first one after it that is not excluded."""
+    def _stepped_to_last(
+        self, part: BaseTrigger, last: datetime, first: datetime, now: datetime
+    ) -> datetime:
+        fire_time: datetime | None = first
+        while fire_time is not None and not is_later(fire_time, now):
+            if self._exclusion(fire_time) is None:
+                last = fire_time
+            fire_time = part._following(fire_time)
+
+        return last
+
+    def _skip(
+        self, part: BaseTrigger, fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Return a time of a part, or the first one after it that is not excluded."""
         for _ in range(MAX_EXCLUSIONS):
             exclusion = None if fire_time is None else self._exclusion(fire_time)
             if fire_time is None or exclusion is None:
                 return fire_time
 
-            limit = _later(fire_time, exclusion[1])
-            fire_time = self.trigger.get_first_fire_time(limit, now)
+            limit = _later(fire_time, *exclusion) if _has_one_zone(part) else fire_time
+            fire_time = part.get_first_fire_time(limit, now)
 
         logger.warning(
             "%s excludes %d times on end, so it is taken to have ended", self, MAX_EXCLUSIONS
@@ -104,8 +170,7 @@ class ExcludingTrigger(BaseTrigger):
         """Return the wall-clock times between which a time is excluded, None if it is not."""
         day, time_of_day = fire_time.date(), fire_time.time()
         if day in self.dates:
-            midnight = datetime.combine(day, time())
-            return midnight, midnight + DAY
+            return self._excluded_days(day)
 
         for start, end in self.between:
             first, last = datetime.combine(day, start), datetime.combine(day, end)
@@ -113,11 +178,26 @@ class ExcludingTrigger(BaseTrigger):
                 if start <= time_of_day < end:
                     return first, last
             elif time_of_day >= start:
-                return first, last + DAY
+                return first, last + DAY if day < date.max else datetime.max
             elif time_of_day < end:
-                return first - DAY, last
+                return first - DAY if day > date.min else datetime.min, last
 
         return None
+
+    def _excluded_days(self, day: date) -> tuple[datetime, datetime]:
+        """Return when the excluded days around one begin and end, in wall-clock time."""
+        first, last = day, day
+        for _ in range(MAX_DAYS):
+            if first == date.min or first - DAY not in self.dates:
+                break
+            first -= DAY
+        for _ in range(MAX_DAYS):
+            if last == date.max or last + DAY not in self.dates:
+                break
+            last += DAY
+
+        end = datetime.max if last == date.max else datetime.combine(last + DAY, time())
+        return datetime.combine(first, time()), end
 
     def get_fire_time_after_set_back(
         self, next_fire_time: datetime, before: datetime, now: datetime
@@ -129,7 +209,7 @@ class ExcludingTrigger(BaseTrigger):
         following = unmoved.trigger.get_first_fire_time(limit, now)
         if following is not None and self._exclusion(following):
             # After a set-back there may be time for it. What was set by hand is waited for.
-            own = unmoved._skip(following, now)
+            own = unmoved.get_first_fire_time(limit, now)
             if own is None or instant_of(own) != instant_of(next_fire_time):
                 return next_fire_time
             waited_for = following
@@ -138,7 +218,7 @@ class ExcludingTrigger(BaseTrigger):
         if instant_of(moved) == instant_of(waited_for):
             return next_fire_time
 
-        first = self._skip(moved, now)
+        first = self.get_first_fire_time(moved, now) if self._exclusion(moved) else moved
         return next_fire_time if first is None or is_later(first, next_fire_time) else first
 
     def _without_jitter(self) -> ExcludingTrigger:
@@ -148,9 +228,21 @@ class ExcludingTrigger(BaseTrigger):
     def _moved(
         self, fire_time: datetime, after: datetime | None, now: datetime, before: datetime | None
     ) -> datetime:
-        # The times between were excluded, so the other trigger is asked for this one.
+        # What decides is the time before jitter, so that no draw loses a run; a draw that lands
+        # in an excluded time is not taken. (The times between were excluded, so the other trigger
+        # is asked for this one.)
         moved = self.trigger._moved(fire_time, just_before(fire_time), now, before)
         return fire_time if self._exclusion(moved) else moved
+
+    def _alternatives(self) -> Sequence[BaseTrigger]:
+        parts = self.trigger._alternatives()
+        return [self] if len(parts) == 1 else [twin(self, trigger=part) for part in parts]
+
+    def _zones(self) -> set[tzinfo | None]:
+        return self.trigger._zones()
+
+    def _is_stepped(self) -> bool:
+        return self.trigger._is_stepped()
 
     def _schedule_end(self) -> datetime | None:
         return self.trigger._schedule_end()
@@ -201,24 +293,41 @@ class ExcludingTrigger(BaseTrigger):
         return f", {count}dates{windows}"
 
 
-def _later(fire_time: datetime, end: datetime) -> datetime:
+def _has_one_zone(trigger: BaseTrigger) -> bool:
+    """Tell whether an excluded time tells of all times around it that they are excluded."""
+    return len(trigger._zones() - {None}) < 2
+
+
+def _later(fire_time: datetime, start: datetime, end: datetime) -> datetime:
     """Return the instant after which an exclusion has ended that a time falls into."""
-    # The end may come twice, when clocks go back: it is the one that lies ahead.
+    # When clocks go back to before the start, it comes again, and times before it are allowed.
+    if is_later(_last_turn(start, fire_time), fire_time):
+        return fire_time
+
+    # The end may come twice, too: it is the one that lies ahead.
     for fold in (0, 1):
-        resumed = localize(end.replace(fold=fold), cast("tzinfo", fire_time.tzinfo))
+        try:
+            resumed = localize(end.replace(fold=fold), cast("tzinfo", fire_time.tzinfo))
+        except OverflowError:  # it ends with the calendar
+            return datetime.max.replace(tzinfo=UTC)
         if is_later(resumed, fire_time):
-            return resumed.astimezone(UTC) - MICROSECOND
+            return just_before(resumed)
 
     return fire_time
 
 
 def _earlier(fire_time: datetime, start: datetime) -> datetime:
-    """Return an instant from which on up to a time all is excluded: the start, if it is sure."""
-    # After clocks were put back, times before the change may be later in the day, and allowed.
-    instant = localize(start, cast("tzinfo", fire_time.tzinfo))
-    certain = not fire_time.fold and is_later(fire_time, instant)
+    """Return the instant from which on, up to a time, all is excluded."""
+    begun = _last_turn(start, fire_time)
+    return fire_time if is_later(begun, fire_time) else begun
 
-    return (instant if certain else fire_time).astimezone(UTC)
+
+def _last_turn(start: datetime, fire_time: datetime) -> datetime:
+    """Return when the clocks of a time's zone show another time, for the last time."""
+    turns = (
+        localize(start.replace(fold=fold), cast("tzinfo", fire_time.tzinfo)) for fold in (0, 1)
+    )
+    return max(turns, key=instant_of)
 
 
 def _container_of_dates(dates: Any) -> Container[Any]:

@@ -25,6 +25,7 @@ from apscheduler.triggers.excluding import ExcludingTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from .reference import ALL_ZONES, UTC
+from .test_cron_properties import zones_and_starts
 
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2024, 6, 1, tzinfo=BERLIN)  # a Saturday
@@ -143,21 +144,20 @@ windows = st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda w: w[0
 
 
 @given(
-    zone=st.sampled_from(ALL_ZONES).map(ZoneInfo),
-    start=st.datetimes(datetime(2000, 1, 1), datetime(2039, 1, 1), timezones=st.just(UTC)),
+    where=zones_and_starts(),
     window=windows,
     skipped=st.sets(st.integers(-2, 9), max_size=5),
     minutes=st.sampled_from([7, 30, 60, 90]),
     late=st.integers(0, 4 * 1440),
 )
 def test_exactly_the_excluded_times_are_missing(
-    zone: ZoneInfo,
-    start: datetime,
+    where: tuple[ZoneInfo, datetime],
     window: tuple[int, int],
     skipped: set[int],
     minutes: int,
     late: int,
 ) -> None:
+    zone, start = where
     dates = {start.date() + timedelta(days=day) for day in skipped}
     first, last = (time(hour) for hour in window)
     inner = IntervalTrigger(minutes=minutes, start_date=start, timezone=zone)
@@ -178,6 +178,122 @@ def test_exactly_the_excluded_times_are_missing(
     passed = [moment for moment in times if moment.astimezone(UTC) <= now]
     last_time = trigger.get_last_fire_time(times[0], now)
     assert last_time == (passed or times)[-1 if passed else 0]
+
+
+zones = st.sampled_from(ALL_ZONES).map(ZoneInfo)
+
+
+@given(
+    zones=st.tuples(zones, zones),
+    start=st.datetimes(datetime(2000, 1, 1), datetime(2039, 1, 1), timezones=st.just(UTC)),
+    window=windows.filter(lambda w: (w[1] - w[0]) % 24 <= 8),  # some time of each is left
+    skipped=st.sets(st.integers(-1, 4), max_size=4),
+    hours=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    jitter=st.booleans(),
+)
+def test_each_part_of_several_zones_is_excluded_by_its_own_clock(
+    zones: tuple[ZoneInfo, ZoneInfo],
+    start: datetime,
+    window: tuple[int, int],
+    skipped: set[int],
+    hours: tuple[int, int],
+    jitter: bool,
+) -> None:
+    dates = {start.date() + timedelta(days=day) for day in skipped}
+    first, last = (time(hour) for hour in window)
+    crons = [
+        CronTrigger(hour=f"*/{step}", minute=index, timezone=zone)
+        for index, (step, zone) in enumerate(zip(hours, zones, strict=True))
+    ]
+    inner = OrTrigger(crons)
+    trigger = ExcludingTrigger(inner, dates=dates, between=(first, last))
+    apart = OrTrigger([ExcludingTrigger(part, dates, (first, last)) for part in crons])
+    end = start + timedelta(days=3)
+    times = list(trigger.iter_fire_times(start, end))
+
+    assert times == list(apart.iter_fire_times(start, end))
+    assert times == list(ExcludingTrigger(trigger).iter_fire_times(start, end))
+    assert set(times) <= set(inner.iter_fire_times(start, end))
+    if times:
+        assert trigger.get_last_fire_time(times[0], end) == times[-1]
+    if times and jitter:
+        moved = ExcludingTrigger(OrTrigger(crons, jitter=3600), dates, (first, last))
+        drawn = list(islice(moved.iter_fire_times(start), max(len(times) - 1, 1)))
+        assert all(map(datetime.__le__, times, drawn))
+        assert all(map(datetime.__lt__, drawn, times[1:]))
+
+
+def test_the_end_of_an_exclusion_in_one_zone_hides_no_time_of_another() -> None:
+    new_york = CronTrigger(hour=18, timezone="America/New_York")  # 23:00 in UTC
+    berlin = CronTrigger(hour=1, timezone=BERLIN)  # midnight in UTC
+    trigger = ExcludingTrigger(OrTrigger(new_york, berlin), dates=["2030-12-25"])
+    start = datetime(2030, 12, 24, 12, tzinfo=UTC)
+    times = list(islice(trigger.iter_fire_times(start), 4))
+
+    assert [f"{moment.astimezone(UTC):%d %H}" for moment in times] == [
+        "24 23",
+        "26 00",
+        "26 23",
+        "27 00",
+    ]
+    assert trigger.get_last_fire_time(start, times[1] + HOUR) == times[1]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_time_before_jitter_decides(nested: bool) -> None:
+    hourly = CronTrigger(minute=0, jitter=600, timezone=BERLIN)
+    alone = ExcludingTrigger(hourly, between=[("22:00", "22:05"), ("21:03", "21:10")])
+    trigger = OrTrigger(alone) if nested else alone
+    evening = START + 20.5 * HOUR
+
+    first = [trigger.get_next_fire_time(evening, evening) for _ in range(60)]
+    # A draw that lands in an excluded time is not taken.
+    assert all(moment is not None and moment.hour == 21 for moment in first)
+    assert all(moment is not None and not 3 <= moment.minute < 10 for moment in first)
+    assert START + 21 * HOUR in first
+    assert len(set(first)) > 5
+
+    later = START + 21.5 * HOUR
+    second = [trigger.get_next_fire_time(later, later) for _ in range(60)]
+    assert all(moment is not None and moment.hour == 23 for moment in second)
+
+
+def test_years_of_excluded_days_are_passed_over_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    days = [START.date() + timedelta(days=day) for day in range(1, 11_601)]
+    trigger = ExcludingTrigger(CronTrigger(second="*", timezone=BERLIN), dates=days)
+    last = START + 24 * HOUR - timedelta(seconds=1)
+    following = datetime(2056, 3, 6, tzinfo=BERLIN)
+
+    assert trigger.get_next_fire_time(last, last) == following
+    assert trigger.get_last_fire_time(START, following - HOUR) == last
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_the_last_day_of_the_calendar_may_be_excluded(zone: str) -> None:
+    trigger = ExcludingTrigger(
+        CronTrigger(hour="*", timezone=zone), dates=["9999-12-31"], between=("22:00", "01:00")
+    )
+    start = datetime(9999, 12, 30, 21, tzinfo=ZoneInfo(zone))
+
+    assert trigger.get_next_fire_time(None, start) == start
+    assert trigger.get_next_fire_time(start, start) is None
+
+
+def test_parts_of_ones_own_are_excluded_from_on_their_grid() -> None:
+    class TenMinutes(BaseTrigger):
+        def get_next_fire_time(
+            self, previous_fire_time: datetime | None, now: datetime
+        ) -> datetime | None:
+            if previous_fire_time is None:
+                return START - 1000 * HOUR
+            return previous_fire_time + HOUR / 6
+
+    trigger = ExcludingTrigger(TenMinutes(), between=("00:05", "02:05"))
+
+    assert coming(trigger, 2, START) == ["01 00:00", "01 02:10"]
+    assert trigger.get_last_fire_time(START, START + 2 * HOUR) == START
+    assert trigger.get_last_fire_time(START, START + 3 * HOUR) == START + 3 * HOUR
 
 
 def test_everything_excluded_ends_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
