@@ -8,6 +8,8 @@ Lord Howe, 6 October 2024: at 02:00 +10:30 on to 02:30 +11 (15:30 UTC of the day
 at 02:00 +11 back to 01:30 +10:30 (15:00 UTC of the day before).
 Apia left out 30 December 2011: after 23:59 -10 of the 29th came 00:00 +14 of the 31st (10:00 UTC).
 Nuuk, 31 March 2024: at 23:00 -02 of the 30th on to 00:00 -01 (01:00 UTC).
+Havana, 11 March 2029, and Beirut, 27 March 2022: at 00:00 on to 01:00, from -05 and from +02.
+New York, 13 March 2022, and Berlin, 27 March 2022: at 02:00 on to 03:00.
 St. John's, 7 November 2010: at 00:01 -02:30 back to 23:01 -03:30 of the day before (02:31 UTC).
 
 Each row: the zone, from when, the trigger, and the next fire times as the clocks show them.
@@ -31,6 +33,7 @@ from . import reference
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 APIA, NUUK, ST_JOHNS = "Pacific/Apia", "America/Nuuk", "America/St_Johns"
+HAVANA, BEIRUT = "America/Havana", "Asia/Beirut"
 
 Make = Callable[[str], BaseTrigger]
 
@@ -86,6 +89,12 @@ CASES: list[tuple[str, str, Make, str]] = [
 ]  # fmt: skip
 
 OTHER_YEARS: list[tuple[str, str, Make, str]] = [
+    # What APScheduler 3.x left out, in the gap and on the day after.
+    (HAVANA, "2029-03-09 21:00", cron(hour=0), "10 00:00-05 | 11 01:00-04 | 12 00:00-04"),
+    (BEIRUT, "2022-03-25 12:00", cron(day="*"), "26 00:00+02 | 27 01:00+03 | 28 00:00+03"),
+    (NEW_YORK, "2022-03-12 20:00", cron(hour="1-2"), "13 01:00-05 | 13 03:00-04 | 14 01:00-04"),
+    (NEW_YORK, "2022-03-12 20:00", cron(hour="1,2", minute=30), "13 01:30-05 | 13 03:30-04 | 14 01:30-04"),
+    (BERLIN, "2022-03-25 12:00", cron(day_of_week="mon-fri", hour=0, minute=30), "28 00:30+02 | 29 00:30+02"),
     # A day that was left out, and an hour that was repeated over midnight.
     (APIA, "2011-12-29 06:00", cron(hour=5, minute=0), "31 05:00+14 | 01 05:00+14"),
     (APIA, "2011-12-29 06:00", cron(day=30, hour=5), "31 05:00+14 | 30 05:00+14"),
