@@ -91,6 +91,10 @@ def _months_until(ceiling: date, start: date, months: int) -> Iterator[date]:
 
 
 def _mixed(start: date, months: int, days: int) -> Iterator[date]:
+    """Yield the dates of a grid of months and days one by one: each depends on the one before.
+
+    That is a date a month at most, so that centuries take milliseconds.
+    """
     day: date | None = start
     while day is not None:
         yield day

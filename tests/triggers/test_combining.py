@@ -248,6 +248,27 @@ def test_the_last_time_is_the_one_that_stepping_reaches(
     assert trigger.get_last_fire_time(previous, moment) == stepped
 
 
+def test_dense_matches_are_not_all_gone_through_to_find_the_last() -> None:
+    class Counted(IntervalTrigger):
+        asked = 0
+
+        def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
+            Counted.asked += 1
+            return super().get_first_fire_time(after, now)
+
+        def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
+            Counted.asked += 1
+            return super().get_last_fire_time(previous_fire_time, now)
+
+    dense = Counted(seconds=1, start_date=START, timezone=UTC)
+    trigger = AndTrigger(dense, CronTrigger(second="*", timezone=UTC), threshold=5)
+    now = START + timedelta(days=365)
+    last = trigger.get_last_fire_time(START, now)
+
+    assert now - 5 * SECOND <= last <= now
+    assert Counted.asked < 10_000
+
+
 def test_custom_triggers_can_be_combined() -> None:
     first_of_month = CronTrigger(day=1, timezone=UTC)
     trigger = AndTrigger(Weekly(0), first_of_month)

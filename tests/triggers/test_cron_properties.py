@@ -27,6 +27,11 @@ FIELDS: dict[str, tuple[int, int, Callable[[datetime], int]]] = {
     "hour": (0, 23, lambda local: local.hour),
     "minute": (0, 59, lambda local: local.minute),
 }
+# Not drawn with the others: years would hardly ever match, and seconds have a test of their own.
+SECONDS: dict[str, tuple[int, int, Callable[[datetime], int]]] = {
+    "second": (0, 59, lambda local: local.second)
+}
+YEARS_BEGIN = 1970
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Expression:
 @st.composite
 def expressions(draw: st.DrawFn, name: str) -> Expression:
     """An expression of one field, and what it means."""
-    low, high, value_of = FIELDS[name]
+    low, high, value_of = (FIELDS | SECONDS)[name]
     kind = draw(st.sampled_from(["*", "*/", "a", "a-b", "a-b/c", "a/c", "list", "name"]))
     first = draw(st.integers(low, high))
     last = draw(st.integers(first, high))
@@ -157,6 +162,80 @@ def test_nothing_is_skipped_and_nothing_is_added(
         for now in (end, expected[-1], expected[len(expected) // 2]):
             last = trigger.get_last_fire_time(fire_times[0], now.astimezone(zone))
             assert last.astimezone(UTC) == max(i for i in expected if i <= now)
+
+
+@given(
+    schedule=schedules(),
+    second=expressions("second"),
+    where=zones_and_starts(),
+    hours=st.integers(0, 30),
+)
+def test_seconds_match_in_each_minute_that_does(
+    schedule: tuple[dict[str, str], Any],
+    second: Expression,
+    where: tuple[ZoneInfo, datetime],
+    hours: int,
+) -> None:
+    fields, matches = schedule
+    zone, start = where
+    start += timedelta(hours=hours)
+    end = start + timedelta(minutes=90)
+    trigger = CronTrigger(**fields, second=second.text, timezone=zone)
+    note(f"{trigger!r} from {start.astimezone(zone)}")
+    whole = start.replace(second=0)
+    minutes = reference.fire_times(matches, reference.shifted, zone, whole, end)
+    seconds = [n for n in range(60) if second.matches(datetime(2000, 1, 1, second=n))]
+    expected = [minute + timedelta(seconds=n) for minute in minutes for n in seconds]
+
+    instants = [moment.astimezone(UTC) for moment in steps(trigger, start, end)]
+
+    assert instants == [instant for instant in expected if start <= instant <= end]
+
+
+@st.composite
+def years(draw: st.DrawFn, near: int) -> Expression:
+    """An expression of years around one, and what it means."""
+    first = near + draw(st.integers(-2, 1))
+    last = first + draw(st.integers(0, 3))
+    step = draw(st.integers(1, 3))
+    kind = draw(st.sampled_from(["a", "a-b", "a-b/c", "a/c", "*/c", "list"]))
+    if kind == "a-b":
+        return Expression(f"{first}-{last}", lambda local: first <= local.year <= last)
+    if kind == "a-b/c" and step <= last - first:
+        return Expression(
+            f"{first}-{last}/{step}", lambda local: local.year in range(first, last + 1, step)
+        )
+    if kind == "a/c":
+        return Expression(
+            f"{first}/{step}", lambda local: local.year in range(first, 10_000, step)
+        )
+    if kind == "*/c":
+        return Expression(f"*/{step}", lambda local: (local.year - YEARS_BEGIN) % step == 0)
+    if kind == "list":
+        return Expression(f"{first},{last}", lambda local: local.year in (first, last))
+
+    return Expression(str(first), lambda local: local.year == first)
+
+
+@given(data=st.data(), zone=st.sampled_from(ALL_ZONES).map(ZoneInfo), near=st.integers(2001, 2039))
+def test_years_match_by_the_clocks_of_the_zone(
+    data: st.DataObject, zone: ZoneInfo, near: int
+) -> None:
+    year = data.draw(years(near))
+    fields, matches = data.draw(schedules())
+    start = datetime(near, 1, 1, tzinfo=UTC) - timedelta(minutes=data.draw(st.integers(0, 1800)))
+    end = start + timedelta(hours=30)
+    trigger = CronTrigger(**fields, year=year.text, timezone=zone)
+    note(f"{trigger!r} from {start.astimezone(zone)}")
+
+    instants = [moment.astimezone(UTC) for moment in steps(trigger, start, end)]
+
+    assert instants == reference.fire_times(
+        lambda local: year.matches(local) and matches(local), reference.shifted, zone, start, end
+    )
+    if instants:
+        last = trigger.get_last_fire_time(instants[0], end)
+        assert last.astimezone(UTC) == instants[-1]
 
 
 @given(schedule=schedules(), where=zones_and_starts(), late=st.integers(0, 400 * 86_400))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -157,6 +158,28 @@ def test_a_line_means_what_it_means_to_cron(line: str, expected: list[str]) -> N
 def test_a_line_that_cannot_be_read_is_refused_in_words(line: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         CronTrigger.from_crontab(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("x 0 * * *", r"allowed are \*, a, a-b, \*/c, a/c, a-b/c and lists .* 0 to 59$"),
+        ("0 0 * foo *", r"1 to 12, jan to dec \(also in ranges and lists\)$"),
+        ("0 0 * * foo", r"sun to sat \(also in ranges and lists\)$"),
+    ],
+)
+def test_an_error_tells_all_that_is_allowed(line: str, allowed: str) -> None:
+    with pytest.raises(ValueError, match=allowed):
+        CronTrigger.from_crontab(line, "UTC")
+
+
+def test_what_errors_allow_is_taken() -> None:
+    line = CronTrigger.from_crontab("5/20 0 * jan,mar-may/2 sun,tue-thu", "UTC")
+    values = CronTrigger.from_crontab("5,25,45 0 * 1,3,5 0,2,3,4", "UTC")
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+
+    times = list(islice(line.iter_fire_times(start), 200))
+    assert times == list(islice(values.iter_fire_times(start), 200))
 
 
 @pytest.mark.parametrize("line", [None, 5])

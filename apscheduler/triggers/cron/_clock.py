@@ -69,8 +69,9 @@ class ZoneClock:
         if not 1 < local.year < 9999:
             return datetime.max.replace(tzinfo=self.tz)  # no sums beyond the calendar's ends
 
-        # Equal offsets mean that there was no change: two that undo each other have always been
-        # seven days apart or more. The last day is left out, since its end may be in a repeated
+        # Equal offsets mean that there was no change: two that undo each other are more than six
+        # days apart in all zones (those of Gaza in October 2040 by an hour less than seven), and
+        # the spans here are shorter. The last day is left out, since its end may be in a repeated
         # hour that began before.
         offset = local.utcoffset()
         if (local - DAY).utcoffset() == offset:

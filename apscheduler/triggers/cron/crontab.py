@@ -18,8 +18,8 @@ FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 NAMES = {"month": MONTHS, "day_of_week": [WEEKDAYS[-1], *WEEKDAYS[:-1]]}
 HELP = {
     "day": "1 to 31, L for the last day of the month",
-    "month": "1 to 12, jan to dec",
-    "day_of_week": "0 to 7 (0 and 7 are Sunday), sun to sat",
+    "month": "1 to 12, jan to dec (also in ranges and lists)",
+    "day_of_week": "0 to 7 (0 and 7 are Sunday), sun to sat (also in ranges and lists)",
 }
 
 
@@ -136,7 +136,7 @@ def _error(name: str, item: str, problem: str) -> ValueError:
     values = HELP.get(name, f"{MIN_VALUES[name]} to {MAX_VALUES[name]}")
     return ValueError(
         f'Error in crontab field "{name}", expression "{item}": {problem} -- allowed are *, a, '
-        f"a-b, */c, a-b/c and lists of these with commas; the values are {values}"
+        f"a-b, */c, a/c, a-b/c and lists of these with commas; the values are {values}"
     )
 
 
