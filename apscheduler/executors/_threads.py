@@ -84,13 +84,15 @@ class ThreadPool:
         self._threads.add(thread)
         try:
             thread.start()
-        except (RuntimeError, MemoryError):
-            # No more threads can be had: those that run will do the task, if there are any.
-            self._threads.discard(thread)
-            if not self._threads:
+        except BaseException as exc:
+            if thread.ident is None:
+                self._threads.discard(thread)  # it will never do anything
+            # If no more threads can be had, those that run do the task, if there are any.
+            if not (self._threads and isinstance(exc, (RuntimeError, MemoryError))):
                 raise
 
     def _work(self) -> None:
+        self._threads.add(current_thread())  # Ctrl+C may have told the pool that it did not start
         initialized = self._initialize is None
         while (task := self._work_queue.get()) is not None:
             initialized = initialized or self._is_initialized_for(task)

@@ -86,6 +86,28 @@ def test_when_no_thread_can_be_had_those_that_run_do_the_task(
     pool.shutdown()
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_ctrl_c_while_a_thread_starts_takes_no_worker_from_the_pool(
+    has_begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if has_begun:
+            start(thread)
+        raise KeyboardInterrupt
+
+    pool = ThreadPool(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit(int)
+
+    assert pool.submit(int, "1").result(PATIENCE) == 1
+    assert len(pool._threads) == 1
+    pool.shutdown()
+
+
 def test_a_task_that_was_refused_for_want_of_a_thread_is_never_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
