@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextvars import Context
 from datetime import date, timedelta
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -14,6 +15,8 @@ from ..events import EVENT_JOB_ERROR, JobExecutionEvent
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, date, timedelta})
 
 _begun: Any = None  # a byte for each place, shared with the parent process; 1 once its work began
+# Of its own: a worker that was forked inside a job has inherited the context of that job.
+_context = Context()
 
 
 class TransferError(RuntimeError):
@@ -25,7 +28,7 @@ def prepare(begun: Any, initializer: Callable[..., object] | None, initargs: Any
     global _begun
     _begun = begun
     if initializer is not None:
-        initializer(*initargs)
+        _context.run(initializer, *initargs)
 
 
 def pack(thing: Any) -> bytes:
@@ -50,7 +53,7 @@ def work(place: int | None, packed: bytes) -> bytes:
         _begun[place] = 1
     try:
         run, *arguments = unpack(packed)
-        return pack([_sendable(event) for event in run(*arguments)])
+        return pack([_sendable(event) for event in _context.run(run, *arguments)])
     except BaseException as exc:
         if _survives(exc):
             raise

@@ -21,7 +21,8 @@ import pytest
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from tests.jobs import die, fail, give
+from apscheduler.testing import ManualScheduler
+from tests.jobs import about_this_run, die, fail, give
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -122,6 +123,28 @@ def test_a_shutdown_that_waits_lets_the_jobs_behind_a_killed_one_run(
     stopped.shutdown()
 
     assert len(recorder.events) == 4  # none is lost
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_runs_do_not_know_the_scheduler_inside_whose_job_their_worker_was_forked() -> None:
+    settings = {"mp_context": multiprocessing.get_context("fork")}
+    inner = ManualScheduler(executors={"default": ProcessPoolExecutor(1, settings)})
+    recorder = Recorder(inner)
+
+    def start_inner() -> None:
+        inner.add_job(about_this_run, id="inner")
+        inner.start()
+        inner.run_due()
+
+    with ManualScheduler() as outer:
+        outer.add_job(start_inner)
+        outer.run_due()
+
+    [event] = recorder.wait_for(EVENT_JOB_EXECUTED)
+    inner.shutdown()
+    process, job_id, _, has_scheduler = event.retval
+    assert process != os.getpid()
+    assert (job_id, has_scheduler) == ("inner", False)
 
 
 def test_a_worker_whose_initializer_fails_is_not_started_for_ever() -> None:
