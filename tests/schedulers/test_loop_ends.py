@@ -406,9 +406,14 @@ class TestShutdown:
         assert len(store.closed_in) == 1
         assert store.closed_in[0] is not current_thread()
 
+    @pytest.mark.parametrize("is_woken", [False, True])
     @pytest.mark.parametrize("wait", [False, 0.01])
     def test_it_ends_without_a_store_that_hangs_in_the_middle_of_a_pass(
-        self, store: Hanging, wait: bool | float, monkeypatch: pytest.MonkeyPatch
+        self,
+        store: Hanging,
+        wait: bool | float,
+        is_woken: bool,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("apscheduler.schedulers._timer.STORE_SECONDS", 0.01)
         scheduler = AsyncIOScheduler(jobstores={"default": store})
@@ -418,6 +423,8 @@ class TestShutdown:
             scheduler.add_job(asyncio.sleep, args=[0])
             scheduler.start()
             await until(store.asked.is_set)
+            if is_woken:
+                scheduler.wakeup()
             await scheduler.shutdown(wait)
             assert not store.goes_on.is_set()
             with pytest.raises(SchedulerAlreadyRunningError):
