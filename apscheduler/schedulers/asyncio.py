@@ -36,7 +36,13 @@ class AsyncIOScheduler(EventLoopScheduler):
     _context: Context
 
     def _configure(self, config: dict[str, Any]) -> None:
-        self._given_loop = self._eventloop = maybe_ref(config.pop("event_loop", None))
+        loop = maybe_ref(config.pop("event_loop", None))
+        if loop is not None and not callable(getattr(loop, "call_soon_threadsafe", None)):
+            raise TypeError(
+                f'event_loop must be an asyncio event loop, or a reference ("module:name") to '
+                f"one, got {loop!r} instead"
+            )
+        self._given_loop = self._eventloop = loop
         super()._configure(config)
 
     def start(self, paused: bool = False) -> None:

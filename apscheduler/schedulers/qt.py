@@ -48,8 +48,9 @@ class QtScheduler(WithBlock, EventLoopScheduler):
         super().start(paused)
 
     def _enter_start(self) -> None:
+        relay = None if self.running else _Relay()  # first, for it may fail
         super()._enter_start()
-        self._relay = _Relay()
+        self._relay = relay
 
     def shutdown(self, wait: bool | float = True) -> None:
         relay = self._relay

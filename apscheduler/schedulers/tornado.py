@@ -37,7 +37,13 @@ class TornadoScheduler(AsyncIOScheduler):
                 "TornadoScheduler has no option event_loop: give it io_loop=..., or start it on "
                 "its loop"
             )
-        self._given_ioloop = self._ioloop = maybe_ref(config.pop("io_loop", None))
+        loop = maybe_ref(config.pop("io_loop", None))
+        if loop is not None and not hasattr(loop, "asyncio_loop"):
+            raise TypeError(
+                f'io_loop must be an IOLoop of Tornado, or a reference ("module:name") to one, '
+                f"got {loop!r} instead"
+            )
+        self._given_ioloop = self._ioloop = loop
         super()._configure(config)
 
     def _find_loop(self) -> Any:

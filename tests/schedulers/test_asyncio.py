@@ -92,6 +92,10 @@ class TestStart:
         with pytest.raises(RuntimeError, match="closed"):
             AsyncIOScheduler(event_loop=loop).start()
 
+    def test_what_is_no_loop_is_refused_when_it_is_given(self) -> None:
+        with pytest.raises(TypeError, match=r"event_loop must be an asyncio event loop.* got 5"):
+            AsyncIOScheduler(event_loop=5)
+
     def test_it_may_be_started_anew_on_another_loop(self) -> None:
         said: list[int] = []
         scheduler = AsyncIOScheduler()

@@ -142,6 +142,23 @@ def test_one_that_is_woken_before_it_starts_does_nothing(app: Any) -> None:
     assert scheduler._timeout is None
 
 
+def test_after_a_timer_could_not_be_had_it_may_be_started(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(parent: Any) -> None:
+        raise MemoryError
+
+    scheduler = QtScheduler()
+    with monkeypatch.context() as patch:
+        patch.setattr(QtCore, "QTimer", fail)
+        with pytest.raises(MemoryError):
+            scheduler.start()
+
+    scheduler.start()
+    assert scheduler.running
+    scheduler.shutdown()
+
+
 @pytest.mark.parametrize("binding", BINDINGS[1:])
 @pytest.mark.timeout(300)
 def test_it_behaves_the_same_with_other_bindings(binding: str) -> None:

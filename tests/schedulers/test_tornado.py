@@ -51,6 +51,8 @@ def test_the_option_of_another_scheduler_is_refused() -> None:
 def test_it_refuses_a_closed_loop() -> None:
     loop = IOLoop(make_current=False)
     loop.close()
+    with pytest.raises(TypeError, match=r"io_loop must be an IOLoop of Tornado.* got 5"):
+        TornadoScheduler(io_loop=5)
     with pytest.raises(RuntimeError, match="closed"):
         TornadoScheduler(io_loop=loop).start()
 
