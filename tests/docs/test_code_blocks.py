@@ -24,7 +24,7 @@ from .pages import DOCS, PAGES, ROOT, Block, blocks_of, name_of
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = {"python", "pycon", "testsetup"}
-CHECKED = {"sh", "ini", "dockerfile", "json", "text"}
+CHECKED = {"sh", "ini", "dockerfile", "json", "sql", "text"}
 SHOWN = {"literalinclude", "image", "figure"}
 
 BLOCKS = {page: list(blocks_of(page)) for page in PAGES}
@@ -106,6 +106,30 @@ def test_blocks_are_of_a_kind_that_a_test_knows(page: Path) -> None:
         assert block.kind in RUN | CHECKED | SHOWN, (
             f"{block}: say what kind of block it is (.. code-block:: python), so that it is tested"
         )
+
+
+# Each text on these pages is compared with what it tells of, by the test that is named.
+TEXT_IS_COMPARED = {
+    "CONTRIBUTING.rst": "test_contributing.py",
+    "docs/extending.rst": "test_examples.py",
+    "docs/tutorial.rst": "test_tutorial.py",
+}
+
+
+def test_every_text_is_compared_by_a_test() -> None:
+    tests = {path.name for path in (ROOT / "tests" / "docs").glob("test_*.py")}
+    assert tests >= set(TEXT_IS_COMPARED.values())
+    for block in blocks_of_kinds({"text"}):
+        is_output = "output" in block.options.get("class", "") and block.page in PAGES_TO_RUN
+        assert is_output or name_of(block.page) in TEXT_IS_COMPARED, (
+            f"{block}: give it :class: output, if the block before it prints it, or a test of its "
+            f"own"
+        )
+
+
+# test_sqlalchemy.py of the job stores runs it.
+def test_there_is_one_statement_of_sql() -> None:
+    assert [name_of(block.page) for block in blocks_of_kinds({"sql"})] == ["docs/job-stores.rst"]
 
 
 def test_what_is_shown_is_there() -> None:

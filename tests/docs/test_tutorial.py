@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -69,6 +72,23 @@ def first_starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+# What the page shows below these is compared by the tests below.
+COMPARED = [
+    "examples/tutorial_1_first_job.py",
+    "examples/tutorial_2_schedules.py",
+    "examples/tutorial_3_background.py",
+    "examples/tutorial_4_persistent.py stand up",
+    "examples/tutorial_4_persistent.py",
+    "examples/tutorial_5_observed.py",
+    "-m pytest examples/tutorial_7_test_schedule.py",
+]
+
+
+def test_every_text_of_the_page_is_compared() -> None:
+    texts = [block for block in TUTORIAL if block.kind == "text"]
+    assert [shown(command) for command in COMPARED] == [text.text.splitlines() for text in texts]
 
 
 def shown(*command: str) -> list[str]:
@@ -178,36 +198,106 @@ class Client:
         raise TimeoutError(f"{job_id} did not run")
 
 
-def test_step_6_serves_jobs_that_survive_a_restart(tmp_path: Path) -> None:
-    pytest.importorskip("flask", reason="pip install flask")
+@contextmanager
+def serving(cwd: Path) -> Iterator[Client]:
+    """Start the web application, and stop it in the end by Ctrl+C."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
     client = Client(port)
-    stretch = {"id": "stretch", "text": "stretch your legs", "seconds": 60}
-    process = start("tutorial_6_web.py", tmp_path, PORT=str(port))
+    process = start("tutorial_6_web.py", cwd, PORT=str(port))
     try:
         client.wait(process)
+        yield client
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    pytest.importorskip("flask", reason="pip install flask")
+    with serving(tmp_path_factory.mktemp("web")) as client:
+        yield client
+
+
+def test_step_6_serves_jobs_that_survive_a_restart(tmp_path: Path) -> None:
+    pytest.importorskip("flask", reason="pip install flask")
+    stretch = {"id": "stretch", "text": "stretch your legs", "seconds": 60}
+    with serving(tmp_path) as client:
         status, job = client("POST", "/jobs", stretch)
         assert (status, len(job["next_run_times"])) == (201, 3)
         assert client("POST", "/jobs", stretch)[0] == 409
         assert client("POST", "/jobs/stretch/run")[0] == 200
         assert client.runs_of("stretch")[0]["result"] == "Reminder: stretch your legs"
         assert client("POST", "/jobs/nothing/run")[0] == 404
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
 
-    process = start("tutorial_6_web.py", tmp_path, PORT=str(port))
-    try:
-        client.wait(process)
+    with serving(tmp_path) as client:
         assert [job["id"] for job in client("GET", "/jobs")[1]] == ["stretch"]
         assert client("DELETE", "/jobs/stretch")[0] == 204
         assert client("GET", "/jobs") == (200, [])
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
+
+
+def curl() -> argparse.ArgumentParser:
+    """Return what reads those options of curl that the page uses."""
+    parser = argparse.ArgumentParser(prog="curl", exit_on_error=False)
+    parser.add_argument("-X", dest="method", default="GET")
+    parser.add_argument("-H", dest="header")
+    parser.add_argument("-d", dest="body", default="null")
+    parser.add_argument("url")
+    return parser
+
+
+def requests_of_the_page() -> list[argparse.Namespace]:
+    (block,) = [block for block in TUTORIAL if block.kind == "sh" and "curl" in block.text]
+    commands = [shlex.split(line) for line in block.text.replace("\\\n", " ").splitlines()]
+    assert all(command[0] == "curl" for command in commands)
+    return [curl().parse_args(command[1:]) for command in commands]
+
+
+def test_step_6_answers_the_requests_of_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("flask", reason="pip install flask")
+    (answer,) = [json.loads(block.text) for block in TUTORIAL if block.kind == "json"]
+    answers: dict[str, tuple[int, Any]] = {}
+    with serving(tmp_path) as client:
+        for request in requests_of_the_page():
+            assert request.header in (None, "Content-Type: application/json")
+            path = request.url.removeprefix("http://127.0.0.1:8000")
+            if path == "/runs":
+                client.runs_of("stretch")
+            answers[f"{request.method} {path}"] = client(
+                request.method, path, json.loads(request.body)
+            )
+
+    assert {request: status for request, (status, _) in answers.items()} == {
+        "POST /jobs": 201,
+        "POST /jobs/stretch/run": 200,
+        "GET /jobs": 200,
+        "GET /runs": 200,
+        "DELETE /jobs/stretch": 204,
+    }
+    assert [job["id"] for job in answers["GET /jobs"][1]] == ["stretch"]
+    ((run,), (shown_run,)) = answers["GET /runs"][1], answers_without_times(answer)
+    assert answers_without_times([run]) == [shown_run]
+
+
+def answers_without_times(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**run, "due": without_digits([run["due"]])[0]} for run in runs]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"id": "stretch", "text": "stretch your legs"},
+        {"id": "stretch", "text": "stretch your legs", "seconds": "sixty"},
+        {"id": "stretch", "text": "stretch your legs", "seconds": -60},
+        ["stretch"],
+    ],
+)
+def test_step_6_says_what_it_cannot_use(body: object, web: Client) -> None:
+    status, answer = web("POST", "/jobs", body)
+    assert (status, list(answer)) == (400, ["error"])
 
 
 def test_step_7_passes(tmp_path: Path) -> None:
@@ -228,4 +318,6 @@ def test_step_7_passes(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "1 passed" in done.stdout
+    (summary,) = shown("-m pytest examples/tutorial_7_test_schedule.py")
+    assert without_digits([summary.split(" in ")[0]])[0] == "0 passed"
+    assert summary.split(" in ")[0] in done.stdout

@@ -84,8 +84,8 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-class Gunicorn:
-    """A gunicorn with three workers."""
+class Server:
+    """A server with several workers, each of which says what it does."""
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.process = process
@@ -109,23 +109,26 @@ class Gunicorn:
 
         raise TimeoutError(f"the workers have said {answers}")
 
-    def stop(self) -> str:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> str:
         """Stop it; return what it has logged."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         return self.process.communicate(timeout=PATIENCE)[1]
 
 
-@contextmanager
-def gunicorn(cwd: Path, *arguments: str) -> Iterator[Gunicorn]:
-    pytest.importorskip("gunicorn", reason="pip install gunicorn")
+def free_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:{1}".format(*free.getsockname())
+        return "127.0.0.1:{1}".format(*free.getsockname())
 
+
+@contextmanager
+def gunicorn(cwd: Path, *arguments: str) -> Iterator[Server]:
+    pytest.importorskip("gunicorn", reason="pip install gunicorn")
+    address = free_address()
     options = ["--workers", str(WORKERS), "--bind", address]
     with started(cwd, "-m", "gunicorn", *options, *arguments) as process:
         try:
-            yield Gunicorn(process, f"http://{address}/")
+            yield Server(process, f"http://{address}/")
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)  # so that it ends its workers
