@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.testing import ManualScheduler
+from tests.docs.pages import DOCS, blocks_of
 from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs, state_of
 from tests.servers import MariaDB
 
@@ -385,6 +386,24 @@ def test_what_does_not_fit_is_refused_and_not_cut(lax_store: SQLAlchemyJobStore)
         with pytest.raises(sa.exc.DataError, match="too long"):
             scheduler.add_job(record, "interval", ["x" * 70_000], hours=1)
         assert scheduler.get_jobs() == []
+
+
+def test_the_statement_of_the_page_brings_a_table_of_3_x_up_to_ours(
+    lax_store: SQLAlchemyJobStore,
+) -> None:
+    (statement,) = [
+        block.text for block in blocks_of(DOCS / "job-stores.rst") if block.kind == "sql"
+    ]
+    url = lax_store.engine.url
+    settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
+    with running(lax_store) as scheduler:
+        scheduler.add_job(**settings, id="job")
+    execute(lax_store, statement)
+
+    with running(SQLAlchemyJobStore(url)) as scheduler:
+        scheduler.add_job(**settings, id="JOB")
+        scheduler.add_job(**settings, id="\N{ALARM CLOCK}", args=["x" * 70_000])
+        assert {job.id for job in scheduler.get_jobs()} == {"job", "JOB", "\N{ALARM CLOCK}"}
 
 
 @pytest.mark.parametrize(
