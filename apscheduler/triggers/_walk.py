@@ -19,7 +19,7 @@ from ._dates import instant_of
 if TYPE_CHECKING:
     from .base import BaseTrigger
 
-MAX_STEPS = 250_000  # in one search: half a year of minutes, which take a fraction of a second
+MAX_STEPS = 600_000  # in one search: a year of minutes, which take some tenths of a second
 
 logger = logging.getLogger(__name__)
 

@@ -522,6 +522,9 @@ class TestPartsThatBeganLongAgo:
     def test_and_keeps_to_their_grid(self) -> None:
         trigger = AndTrigger(Grid(60), CronTrigger(minute="*/5", timezone=UTC))
 
+        yearly = AndTrigger(Grid(60), CronTrigger(month=1, timezone=UTC))
+
+        assert yearly.get_next_fire_time(START, START) == datetime(2025, 1, 1, tzinfo=UTC)
         assert trigger.get_next_fire_time(START, START) == START + 300 * SECOND
         assert trigger.get_last_fire_time(START, START + 700 * SECOND) == START + 600 * SECOND
 
