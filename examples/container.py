@@ -25,7 +25,7 @@ def work() -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING)
-    # Handlers run between any two steps of the main thread: they may do little more than this.
+    # The handler only takes note, for a signal may also come before start(), or a second time.
     signals: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: signals.put(number))
