@@ -264,6 +264,7 @@ class Job:
 
         :raises ValueError: if a later version of the library wrote it
         :raises LookupError: if its function cannot be found
+        :raises TypeError: if what is found under its name cannot be called
         """
         version = state.get("version", 1)
         if version > STATE_VERSION:
@@ -274,7 +275,7 @@ class Job:
 
         self.id = state["id"]
         self.func_ref = state["func"]
-        self.func = ref_to_obj(state["func"])
+        self.func = _find_function(state["func"])
         self.trigger = state["trigger"]
         self.executor = state["executor"]
         self.args = state["args"]
@@ -312,6 +313,15 @@ def _new_id() -> str:
 
 
 _VARIANTS = {f"{number:x}": f"{8 | number & 3:x}" for number in range(16)}
+
+
+def _find_function(ref: str) -> Callable[..., Any]:
+    func = ref_to_obj(ref)
+    # A module, say, into which a function was moved that has its name.
+    if not callable(func):
+        raise TypeError(f"The reference {ref} leads to {func!r}, which cannot be called")
+
+    return func  # type: ignore[no-any-return]
 
 
 def _find_ref(func: Callable[..., Any]) -> str | None:

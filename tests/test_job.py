@@ -258,6 +258,12 @@ class TestState:
         with pytest.raises(LookupError, match=r"tests\.jobs:gone: error looking up object"):
             Job.__new__(Job).__setstate__(state)
 
+    @pytest.mark.parametrize("ref", ["tests:jobs", "tests.jobs:__name__"])
+    def test_what_is_no_function_any_more_is_told(self, job: Job, ref: str) -> None:
+        state = {**job.__getstate__(), "func": ref}
+        with pytest.raises(TypeError, match=f"{ref} leads to .*, which cannot be called"):
+            Job.__new__(Job).__setstate__(state)
+
 
 def test_run_times_up_to_now_are_those_not_started_yet(job: Job) -> None:
     due = job._get_run_times(MARCH_1 + timedelta(minutes=3, seconds=5))

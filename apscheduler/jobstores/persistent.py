@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pickle
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from math import inf
 from operator import itemgetter
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._refs import unwatch_aliases, watch_aliases
 from .._time import datetime_to_utc_timestamp, utc_timestamp_to_datetime
 from ..job import Job
+from ..triggers.base import BaseTrigger
 from .base import BaseJobStore, ConflictingIdError, JobLookupError, TransientJobError
 
 if TYPE_CHECKING:
@@ -27,7 +29,18 @@ PICKLE_PROTOCOL = 5
 CONNECT_TIMEOUT = 10
 ANSWER_TIMEOUT = 30
 
-_RUN_TIMES = (datetime, type(None))
+# What a stored setting must be, lest the loop stumble over it or a run is lost. Its value is
+# left alone: 3.x took some as defaults that are refused when they are given, such as 0 seconds.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "trigger": (BaseTrigger,),
+    "executor": (str,),
+    "args": (tuple, list),
+    "kwargs": (Mapping,),
+    "name": (str,),
+    "misfire_grace_time": (int, float, NoneType),
+    "max_instances": (int,),
+    "next_run_time": (datetime, NoneType),
+}
 
 # A job as a store returns it: id, POSIX time that is stored beside the state (None: paused), bytes
 Row = tuple[str, float | None, bytes]
@@ -165,8 +178,7 @@ class PersistentJobStore(BaseJobStore):
 
         try:
             job = self._load(data)
-            if job.id != job_id or not isinstance(job.next_run_time, _RUN_TIMES):
-                raise _mismatch(job, job_id)
+            _check(job, job_id)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # a module may call sys.exit() when it is imported
@@ -419,12 +431,21 @@ def _order(job: Job) -> tuple[float, str]:
     return inf if timestamp is None else timestamp, job.id
 
 
-def _mismatch(job: Job, job_id: str) -> Exception:
-    """Say what is wrong with a state by which other records would change, or the loop stumble."""
-    if job.id != job_id:
-        return ValueError(f'The bytes stored under "{job_id}" are those of job "{job.id}"')
+def _check(job: Job, job_id: str) -> None:
+    """
+    Refuse a state by which other records would change, or the loop stumble.
 
-    return TypeError(f"The next run time is no datetime but {job.next_run_time!r}")
+    :raises ValueError: if it is that of another job
+    :raises TypeError: if a setting is of a wrong type
+    """
+    if job.id != job_id:
+        raise ValueError(f'The bytes stored under "{job_id}" are those of job "{job.id}"')
+
+    for name, types in _TYPES.items():
+        value = getattr(job, name)
+        if not isinstance(value, types):
+            allowed = " or ".join(allowed.__name__ for allowed in types)
+            raise TypeError(f"The stored {name} is a {type(value).__name__}, not a {allowed}")
 
 
 def _as_exception(exc: BaseException) -> Exception:

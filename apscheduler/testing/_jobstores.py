@@ -621,6 +621,24 @@ class PersistentJobStoreContract(JobStoreContract):
         assert listed[:2] == ("broken", "default")
         assert isinstance(listed[2], LookupError)
 
+    def test_a_job_whose_function_gave_its_name_to_something_else_is_parked(
+        self, store: BaseJobStore, scheduler: ManualScheduler
+    ) -> None:
+        with module_with_function() as (module, restore):
+            add_broken_job(scheduler, module, "broken", NOW)
+        with restore():
+            vars(sys.modules[module])["record"] = sys  # say, its own module has its name now
+            scheduler.run_due()
+            assert [id for id, _ in store.get_unrestorable_jobs()] == ["broken"]
+            add_function_alias(f"{module}:record", f"{__name__}:PATIENCE")
+            scheduler.run_due()
+            assert [id for id, _ in store.get_unrestorable_jobs()] == ["broken"]
+
+        assert runs == []
+        add_function_alias(f"{module}:record", f"{__name__}:record")
+        scheduler.run_due()
+        assert runs == ["by alias"]
+
     def test_a_job_whose_module_exits_the_program_is_parked(
         self,
         store: BaseJobStore,

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Event
 from types import ModuleType
+from typing import cast
 
 import pytest
 
@@ -21,7 +22,7 @@ from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.jobstores.zookeeper import ZooKeeperJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
-from tests.jobstores.jobs import NOW, record, running
+from tests.jobstores.jobs import NOW, record, running, runs, state_of
 
 ran = Event()
 
@@ -88,6 +89,50 @@ def test_a_job_that_another_process_adds_at_the_same_time_is_replaced(
             ("b", "ours"),
         ]
         assert store.races == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("trigger", "interval"),
+        ("executor", ["default"]),
+        ("args", None),
+        ("kwargs", [1]),
+        ("name", 5),
+        ("misfire_grace_time", "60"),
+        ("max_instances", None),
+        ("next_run_time", "soon"),
+    ],
+)
+def test_a_job_with_a_setting_of_a_wrong_type_is_parked(setting: str, value: object) -> None:
+    with running(SQLAlchemyJobStore("sqlite://")) as scheduler:
+        scheduler.add_job(record, "date", ["broken"], run_date=NOW, id="broken")
+        store = cast(SQLAlchemyJobStore, scheduler._jobstores["default"])
+        damaged = state_of(scheduler, "broken", **{setting: value})
+        with store.engine.begin() as connection:
+            connection.execute(store.jobs_t.update().values(job_state=damaged))
+        scheduler.add_job(record, "date", ["good"], run_date=NOW, id="good")
+
+        scheduler.run_due()
+        assert runs == ["good"]
+        ((id, _, error),) = scheduler.get_unrestorable_jobs()
+        assert id == "broken"
+        assert f"stored {setting} is a {type(value).__name__}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("misfire_grace_time", 0.5), ("args", ["run"]), ("coalesce", 1)]
+)
+def test_a_job_with_settings_that_3_x_let_pass_runs(setting: str, value: object) -> None:
+    with running(SQLAlchemyJobStore("sqlite://")) as scheduler:
+        scheduler.add_job(record, "date", ["run"], run_date=NOW, id="job")
+        store = cast(SQLAlchemyJobStore, scheduler._jobstores["default"])
+        stored = state_of(scheduler, "job", **{setting: value})
+        with store.engine.begin() as connection:
+            connection.execute(store.jobs_t.update().values(job_state=stored))
+
+        scheduler.run_due()
+        assert runs == ["run"]
 
 
 def test_a_scheduler_that_is_not_started_lists_no_broken_jobs(tmp_path: Path) -> None:
