@@ -16,6 +16,8 @@ ALIASES = {
 }
 FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 NAMES = {"month": MONTHS, "day_of_week": [WEEKDAYS[-1], *WEEKDAYS[:-1]]}
+# Besides L, what 3.x took here.
+LAST_DAY = {"l", "last"}
 HELP = {
     "day": "1 to 31, L for the last day of the month",
     "month": "1 to 12, jan to dec (also in ranges and lists)",
@@ -76,7 +78,7 @@ def _translated(name: str, text: str) -> str:
     values: set[int] = set()
     last_day = False
     for item in text.split(","):
-        if name == "day" and item.upper() == "L":
+        if name == "day" and item.lower() in LAST_DAY:
             last_day = True
         else:
             values.update(_values(name, item))
@@ -106,6 +108,8 @@ def _values(name: str, item: str) -> range:
     except ValueError:
         raise _error(name, item, "it cannot be read") from None
 
+    if last.lower() == "sun" and start > end:
+        end = highest  # a range up to Sunday by name, as 3.x took it: 0 and 7 are both Sunday
     for value in (start, end):
         if not lowest <= value <= highest:
             raise _error(name, item, f"{value} is out of range")
