@@ -274,12 +274,15 @@ def check_callable_args(
 
     :raises ValueError: naming the argument that is missing, unknown or given twice
     """
-    check = _check_shape_once if is_lasting(func) else _check_shape
-    check(func, len(tuple(args)), tuple(kwargs))
+    check_call_shape(func, len(tuple(args)), tuple(kwargs))
 
 
-def _check_shape(func: Callable[..., Any], given: int, names: tuple[str, ...]) -> None:
-    """Check a call by what counts: so many positional arguments, and these keywords."""
+def check_call_shape(func: Callable[..., Any], given: int, names: tuple[str, ...]) -> None:
+    """
+    Check a call by what counts: so many positional arguments, and these keywords.
+
+    :raises ValueError: as :func:`check_callable_args` does
+    """
     sig = _signature(func)
     if sig is None:
         return
@@ -340,6 +343,3 @@ def _check_shape(func: Callable[..., Any], given: int, names: tuple[str, ...]) -
             "The target callable does not accept the following keyword arguments: "
             + ", ".join(open_names)
         )
-
-
-_check_shape_once = lru_cache(maxsize=1024)(_check_shape)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._refs import (
     add_function_alias,
-    check_callable_args,
+    check_call_shape,
     get_callable_name,
     is_lasting,
     obj_to_ref,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ("Job", "add_function_alias")
 
 STATE_VERSION = 1
+
+_Call = tuple[Callable[..., Any], "str | None", tuple[Any, ...], dict[str, Any]]
 
 
 class Job:
@@ -88,7 +90,9 @@ class Job:
     def __init__(self, scheduler: Any, id: str | None = None, **kwargs: Any) -> None:
         self._scheduler = scheduler
         self._jobstore_alias = None
-        self._change({"id": _new_id() if id in (None, "") else id, **kwargs})
+        self.id = _new_id() if id in (None, "") else _check_id(id)
+        self.name = ""  # until the function is known
+        self._change(kwargs)
 
     def modify(self, **changes: Any) -> Job:
         """Change settings of this job; see :meth:`.BaseScheduler.modify_job`."""
@@ -170,46 +174,46 @@ class Job:
                 + suggest(unknown[0], _SETTINGS - {"id"})
             )
 
-        approved: dict[str, Any] = {}
+        call = None
         if not _CALL.isdisjoint(changes):
-            approved = self._check_call(changes)
-            if changes.get("name") is None and not hasattr(self, "name"):
-                changes["name"] = get_callable_name(approved["func"])
+            call = self._check_call(changes)
+            if changes.get("name") is None and not getattr(self, "name", ""):
+                changes["name"] = get_callable_name(call[0])
 
+        approved: dict[str, Any] = {}
         for name, value in changes.items():
+            if name in _CALL:
+                continue
             if name in _CHECKS:
                 approved[name] = _CHECKS[name](value)
             elif name == "id":
-                approved[name] = self._check_id(value)
+                approved[name] = self._check_same_id(value)
             elif name == "next_run_time":
                 zone = self._scheduler.timezone
                 approved[name] = convert_to_datetime(value, zone, "next_run_time")
 
+        if call is not None:
+            self.func, self.func_ref, self.args, self.kwargs = call
         for name, value in approved.items():
             setattr(self, name, value)
 
-    def _check_id(self, value: Any) -> str:
-        if not isinstance(value, str) or not value:
-            raise TypeError("id must be a nonempty string")
-        if getattr(self, "id", value) != value:
+    def _check_same_id(self, value: Any) -> str:
+        if getattr(self, "id", value) != _check_id(value):
             raise ValueError("The job ID may not be changed")
 
-        return value
+        return value  # type: ignore[no-any-return]  # a string, as was checked
 
-    def _check_call(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def _check_call(self, changes: Mapping[str, Any]) -> _Call:
         """Check function and arguments together: what is not given stays as it is."""
         # Not changes.get(): what is not given need not be an attribute yet.
-        func, args, kwargs = [
-            changes[name] if name in changes else getattr(self, name)
-            for name in ("func", "args", "kwargs")
-        ]
+        func = changes["func"] if "func" in changes else self.func  # noqa: SIM401
+        args = changes["args"] if "args" in changes else self.args  # noqa: SIM401
+        kwargs = changes["kwargs"] if "kwargs" in changes else self.kwargs  # noqa: SIM401
 
-        func_ref: str | None
+        given_ref = None
         if isinstance(func, str):
-            func_ref, func = func, ref_to_obj(func)
-        elif callable(func):
-            func_ref = _find_ref_once(func) if is_lasting(func) else _find_ref(func)
-        else:
+            given_ref, func = func, ref_to_obj(func)
+        elif not callable(func):
             raise TypeError("func must be a callable or a textual reference to one")
 
         # A string is iterable, but its letters are never what was meant. What is usual comes
@@ -220,9 +224,14 @@ class Job:
             raise TypeError(f"kwargs must be a dict-like object, got {kwargs!r} instead")
 
         args, kwargs = tuple(args), dict(kwargs)
-        check_callable_args(func, args, kwargs)
+        if is_lasting(func):
+            func_ref = given_ref or _find_ref_once(func)
+            _check_shape_once(func, len(args), tuple(kwargs))
+        else:
+            func_ref = given_ref or _find_ref(func)
+            check_call_shape(func, len(args), tuple(kwargs))
 
-        return {"func": func, "func_ref": func_ref, "args": args, "kwargs": kwargs}
+        return func, func_ref, args, kwargs
 
     def __getstate__(self) -> dict[str, Any]:
         """
@@ -331,8 +340,16 @@ def _find_ref(func: Callable[..., Any]) -> str | None:
         return None  # such a job runs, but only a store that keeps objects can hold it
 
 
-# One string for all jobs of a function, too.
+# Of functions that stay with their modules; one string for all jobs of a function, too.
 _find_ref_once = lru_cache(maxsize=1024)(_find_ref)
+_check_shape_once = lru_cache(maxsize=1024)(check_call_shape)
+
+
+def _check_id(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("id must be a nonempty string")
+
+    return value
 
 
 def _check_name(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
@@ -68,12 +69,13 @@ class Adding:
 
     def __init__(self, defaults: Mapping[str, Any], now: datetime, logger: logging.Logger) -> None:
         self._defaults = defaults
+        self._names = (*defaults, "next_run_time")
         self._now = now
         self._logger = logger
         self._undo: list[Callable[[], object]] = []  # takes back what was done, in its order
         # Jobs by the settings that they were given. One list for most of them: an object for
         # each job would keep the garbage collector busy.
-        self._filled: dict[tuple[str, ...], list[Job]] = {}
+        self._filled: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
 
     def add(self, store: BaseJobStore, job: Job, replace_existing: bool) -> None:
         """
@@ -93,24 +95,20 @@ class Adding:
             self._take_back()
             raise
 
-    def add_many(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
+    def add_many(self, store: BaseJobStore, new: Sequence[Job], replacing: Sequence[Job]) -> None:
         """
         Take many jobs to a store at once; call it inside of ``with``.
 
-        :param jobs: each with whether to replace the job that has its id
+        :param new: jobs whose ids must be free
+        :param replacing: jobs that replace those that have their ids
         :raises ConflictingIdError: if an id is taken by a job that is not to be replaced
         """
-        new: list[Job] = []
-        replacing: list[tuple[Job, bool]] = []
-        for job, replace_existing in jobs:
-            keeps_time = self._fill_in(job)
-            if replace_existing:
-                replacing.append((job, keeps_time))
-            else:
-                new.append(job)
+        for job in new:
+            self._fill_in(job)
+        keeping_times = [(job, self._fill_in(job)) for job in replacing]
 
         self._add_new(store, new)
-        self._replace(store, replacing)
+        self._replace(store, keeping_times)
 
     def _add_new(self, store: BaseJobStore, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -119,15 +117,15 @@ class Adding:
 
     def _fill_in(self, job: Job) -> bool:
         """Give the job the settings that it has not; tell whether it had no next run time."""
-        missing = [name for name in self._defaults if not hasattr(job, name)]
-        keeps_time = not hasattr(job, "next_run_time")
+        missing = tuple([name for name in self._names if not hasattr(job, name)])
+        keeps_time = "next_run_time" in missing
         if keeps_time:
             job.next_run_time = first_run_time(job.trigger, self._now, job.name, self._logger)
         for name in missing:
-            setattr(job, name, self._defaults[name])
+            if name in self._defaults:
+                setattr(job, name, self._defaults[name])
 
-        names = (*missing, "next_run_time") if keeps_time else tuple(missing)
-        self._filled.setdefault(names, []).append(job)
+        self._filled[missing].append(job)
         return keeps_time
 
     def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from abc import ABCMeta, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, tzinfo
@@ -1002,7 +1003,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _create_entry(self, spec: Mapping[str, Any]) -> Entry:
         """Create a job from the arguments of add_job(); return it as an entry of pending jobs."""
-        if not isinstance(spec, Mapping):
+        if not isinstance(spec, (dict, Mapping)):  # what is usual comes first: it is known at once
             raise TypeError(
                 f"add_jobs() takes an iterable of mappings, each with the arguments of add_job(), "
                 f"but one item is {spec!r}"
@@ -1013,12 +1014,13 @@ class BaseScheduler(metaclass=ABCMeta):
         settings: dict[str, Any] = {"executor": "default"}
         trigger_args: dict[str, Any] = {}
         for name, value in spec.items():
-            (settings if name in _JOB_ARGUMENTS else trigger_args)[name] = value
-        jobstore = trigger_args.pop("jobstore", "default")
-        replace_existing = trigger_args.pop("replace_existing", False)
-        job = self._create_job(settings, trigger_args.pop("trigger", None), trigger_args)
+            if name in _OF_JOB:
+                settings[name] = value
+            elif name not in _BESIDE_JOB:
+                trigger_args[name] = value
+        job = self._create_job(settings, spec.get("trigger"), trigger_args)
 
-        return job, jobstore, replace_existing
+        return job, spec.get("jobstore", "default"), spec.get("replace_existing", False)
 
     def _create_job(
         self,
@@ -1069,14 +1071,15 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _add_entries(self, entries: Sequence[Entry]) -> None:
         """Take jobs to their stores: all of them or none."""
-        by_store: dict[str, list[tuple[Job, bool]]] = {}
+        # For each store the new ones, and those that may replace others.
+        by_store: defaultdict[str, tuple[list[Job], list[Job]]] = defaultdict(lambda: ([], []))
         for job, alias, replace_existing in entries:
-            by_store.setdefault(alias, []).append((job, replace_existing))
+            by_store[alias][1 if replace_existing else 0].append(job)
 
         with self._jobstores_lock:
             with self._adding() as adding:
-                for alias, jobs in by_store.items():
-                    adding.add_many(self._lookup_jobstore(alias), jobs)
+                for alias, (new, replacing) in by_store.items():
+                    adding.add_many(self._lookup_jobstore(alias), new, replacing)
 
             for job, alias, _ in entries:
                 job._jobstore_alias = alias
@@ -1208,7 +1211,8 @@ class BaseScheduler(metaclass=ABCMeta):
                 raise TypeError(
                     f"Expected a trigger instance or string, got {type(trigger).__name__} instead"
                 )
-            warn_of_unknown("job argument", trigger_args, _ADDING_ARGUMENTS, self._logger)
+            if trigger_args:
+                warn_of_unknown("job argument", trigger_args, _ADDING_ARGUMENTS, self._logger)
             return trigger
 
         # Some have no zone, like "and" and "or": their parts have one each.
@@ -1299,7 +1303,9 @@ _JOB_ARGUMENTS = (
     "next_run_time",
     "executor",
 )
-_ADDING_ARGUMENTS = (*_JOB_ARGUMENTS, "trigger", "jobstore", "replace_existing")
+_BESIDE_JOB = ("trigger", "jobstore", "replace_existing")
+_ADDING_ARGUMENTS = (*_JOB_ARGUMENTS, *_BESIDE_JOB)
+_OF_JOB = frozenset(_JOB_ARGUMENTS)  # found at once
 # What modify_job() may change, and has to restore when the store refuses the change.
 _SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name != "id"))
 

@@ -67,11 +67,13 @@ class IntervalTrigger(BaseTrigger):
         self.end_date = convert_to_datetime(end_date, self.timezone, "end_date")
         start = convert_to_datetime(start_date, self.timezone, "start_date")
         self._given = start is not None
-        self.start_date = start or self._one_interval_after(datetime.now(self.timezone))
+        self.start_date = start or self._one_interval_after(datetime.now(UTC))
 
     def _one_interval_after(self, now: datetime) -> datetime:
+        zone = self.timezone
         try:
-            return (now.astimezone(UTC) + self.interval).astimezone(self.timezone)
+            later = now.astimezone(UTC) + self.interval
+            return later if zone is UTC else later.astimezone(zone)
         except OverflowError as exc:
             raise ValueError(
                 f"One interval of {self.interval} from now is beyond the year 9999 -- "
