@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from inspect import signature
 from typing import Any
 
 from ..job import Job
@@ -18,6 +19,7 @@ from .persistent import (
 try:
     from redis import Redis
     from redis.backoff import NoBackoff
+    from redis.exceptions import NoScriptError, ResponseError
     from redis.retry import Retry
 except ImportError as exc:
     raise ImportError(
@@ -121,8 +123,7 @@ class RedisJobStore(PersistentJobStore):
         self.jobs_key = jobs_key
         self.run_times_key = run_times_key
         self._owns_pool = "connection_pool" not in connect_args
-        # No second try behind our back: were the answer to the first one lost, it would find the
-        # jobs that the first one added in its way, and those that it removed missing.
+        # A pass that fails is repeated anyway: a server that hangs is to be given up at once.
         connect_args.setdefault("retry", Retry(NoBackoff(), 0))
         connect_args.setdefault("socket_connect_timeout", CONNECT_TIMEOUT)
         connect_args.setdefault("socket_timeout", ANSWER_TIMEOUT)
@@ -191,25 +192,60 @@ class RedisJobStore(PersistentJobStore):
     # --- writing -------------------------------------------------------------------------------
 
     def _write_new(self, records: Sequence[Record]) -> None:
-        taken = self._add(self._keys, _arguments(records))
+        taken = self._run_once(self._add, _arguments(records))
         if taken is not None:
             raise ConflictingIdError(taken.decode())
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
-        return [key.decode() for key in self._update(self._keys, _arguments(records))]
+        return [key.decode() for key in self._run_once(self._update, _arguments(records))]
 
     def _delete(self, job_ids: Sequence[str]) -> list[str]:
-        missing = [key.decode() for key in self._remove(self._keys, job_ids)]
+        missing = [key.decode() for key in self._run_once(self._remove, job_ids)]
         # An id that is no text is removed by the text that stands for it.
         keys = {id: self._undecodable.pop(id) for id in missing if id in self._undecodable}
         if keys:
-            still_missing = set(self._remove(self._keys, list(keys.values())))
+            still_missing = set(self._run_once(self._remove, list(keys.values())))
             missing = [id for id in missing if keys.get(id, b"") in {b"", *still_missing}]
 
         return missing
 
     def _delete_all(self) -> None:
         self.redis.delete(*self._keys)
+
+    def _run_once(self, script: Any, arguments: Sequence[str | bytes]) -> Any:
+        """
+        Run a script that writes, without the second try that connections make when they break.
+
+        Were the answer to the first one lost, the second would find the jobs that the first one
+        added in its way, and those that it removed missing.
+        """
+        pool = self.redis.connection_pool
+        connection = _connection_of(pool)
+        operands = (len(self._keys), *self._keys, *arguments)
+        try:
+            connection.send_command("EVALSHA", script.sha, *operands)
+            try:
+                return connection.read_response()
+            except NoScriptError:  # the server does not know it yet, or any more
+                connection.send_command("EVAL", script.script, *operands)
+                return connection.read_response()
+        except ResponseError:
+            raise
+        except (
+            BaseException
+        ):  # Ctrl+C, too: the answer would be taken for that to the next command
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+
+def _connection_of(pool: Any) -> Any:
+    name = signature(pool.get_connection).parameters.get("command_name")
+    if name is not None and name.default is name.empty:  # before release 5.3
+        return pool.get_connection("EVALSHA")
+
+    return pool.get_connection()
 
 
 def _arguments(records: Sequence[Record]) -> list[str | bytes]:

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from redis import ConnectionPool
 from redis import Redis as Client
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
+from redis.retry import Retry
 
 from apscheduler.jobstores.redis import RedisJobStore
 from apscheduler.testing import ManualScheduler
 from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs
+from tests.jobstores.proxy import Proxy
 from tests.servers import Redis
+
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -138,6 +145,57 @@ def test_keys_and_database_are_those_that_are_given(place: dict[str, Any], clien
 
     with pytest.raises(ValueError, match="jobs_key"):
         RedisJobStore(jobs_key="")
+
+
+@pytest.mark.parametrize("passing", range(5))
+@pytest.mark.parametrize("pool_is_given", [True, False])
+def test_a_run_is_not_lost_with_the_answer_to_a_write(
+    place: dict[str, Any], pool_is_given: bool, passing: int
+) -> None:
+    """A pool tries each command several times, unless it is told otherwise."""
+    with Proxy(place["port"]) as proxy:
+        through_proxy = {**place, "port": proxy.port}
+        if pool_is_given:
+            store = RedisJobStore(connection_pool=Client(**through_proxy).connection_pool)
+        else:
+            store = RedisJobStore(**through_proxy, retry=Retry(NoBackoff(), 3))
+        scheduler = ManualScheduler(now=NOW, jobstore_retry_interval=5)
+        scheduler.add_jobstore(store)
+        scheduler.start()
+        runs.clear()
+        scheduler.add_job(record, "date", ["ends"], run_date=NOW + SECOND, id="ends")
+        scheduler.add_job(record, "interval", ["goes on"], seconds=1, end_date=NOW + SECOND)
+
+        proxy.lose_answer(passing)
+        scheduler.advance(20)
+        proxy.lose_none()
+        scheduler.advance(20)
+        assert sorted(runs) == ["ends", "goes on"]
+        assert proxy.lost == 1
+        scheduler.shutdown()
+        store.redis.connection_pool.disconnect()
+
+
+def test_a_job_whose_adding_was_not_answered_is_in_nobodys_way(place: dict[str, Any]) -> None:
+    with Proxy(place["port"]) as proxy:
+        pool = Client(**{**place, "port": proxy.port}).connection_pool
+        with running(RedisJobStore(connection_pool=pool)) as scheduler:
+            scheduler.add_job(record, "interval", hours=1, id="first")
+            proxy.lose_answer(0)
+            with pytest.raises(ConnectionError):
+                scheduler.add_job(record, "interval", hours=1, id="second")
+            assert [job.id for job in scheduler.get_jobs()] == ["first", "second"]
+            scheduler.add_job(record, "interval", hours=2, id="second", replace_existing=True)
+        pool.disconnect()
+
+
+def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(
+    scheduler: ManualScheduler, client: Any
+) -> None:
+    scheduler.add_job(record, "interval", hours=1, id="first")
+    client.script_flush()
+    scheduler.add_job(record, "interval", hours=1, id="second")
+    assert [job.id for job in scheduler.get_jobs()] == ["first", "second"]
 
 
 def test_a_pool_that_is_given_stays_open(place: dict[str, Any]) -> None:
