@@ -10,6 +10,7 @@ from threading import Condition
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._claims import Claimable
 from ._leftovers import HoldsRuns
 from .base import BaseExecutor, LoopEndedError, Runs
 
@@ -41,28 +42,31 @@ def raising(exc: BaseException) -> Result:
     return result
 
 
-class Submission:
+class Submission(Claimable):
     """
     The runs of one submission, on their way through a loop.
+
+    It is claimed by whoever begins with them, or sees to it that nobody will.
 
     :ivar future: what is kept while they go on
     :ivar needs_loop: whether only the loop can bring them to an end; the runs in a thread end
         whatever becomes of it. They can be cancelled, too, which a thread cannot
-    :ivar has_begun: whether a thread has begun with them, or is not to begin any more
     :ivar outcome: what became of them, if a thread has made them and the loop is to take it
     :ivar is_cancelled: whether a shutdown has told them to end
+    :ivar is_alone: whether the thread that makes them is to report them itself, for no future does
     """
 
     def __init__(self, job: Job, run_times: list[datetime], loop: Any, logger_name: str) -> None:
+        super().__init__()
         self.job = job
         self.run_times = run_times
         self.loop = loop
         self.runs = Runs(job, job._jobstore_alias, logger_name)
         self.future: Any = None
         self.needs_loop = True
-        self.has_begun = False
         self.outcome: Result | None = None
         self.is_cancelled = False
+        self.is_alone = False
         self.is_told = False
 
     def fail(self, executor: BaseExecutor, exc: BaseException) -> None:
@@ -141,6 +145,44 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
         loop = getattr(self, self._loop_attribute)
         return Submission(job, run_times, loop, self._logger.name)
 
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        submission = self._new_submission(job, run_times)
+        try:
+            self._begin(submission)
+            self._taken = run_times
+        except BaseException:  # Ctrl+C, or the loop was closed
+            if not self._withdraw(submission):
+                self._taken = run_times
+            raise
+
+    @abstractmethod
+    def _begin(self, submission: Submission) -> None:
+        """Have the runs made; return without waiting for them."""
+
+    def _withdraw(self, submission: Submission) -> bool:
+        """Take back what was to begin, when that was interrupted; False if it has begun."""
+        if not submission.claim():
+            self._leave_alone(submission)
+            return False
+
+        with self._changed:
+            submission.is_told = True
+            self._forget(submission)
+        return True
+
+    def _leave_alone(self, submission: Submission) -> None:
+        """See to it that runs are reported though no future may do so."""
+        with self._changed:
+            submission.is_alone = True
+            outcome = submission.outcome
+        if outcome is not None:
+            self._finish(submission, outcome)
+
+    def _forget(self, submission: Submission) -> None:
+        self._pending_futures.discard(submission.future)
+        self._submissions.pop(submission.future, None)
+        self._note_whether_runs_are_held(bool(self._submissions))
+
     def _keep(self, submission: Submission, future: Any, needs_loop: bool) -> None:
         """Note that runs go on."""
         submission.future = future
@@ -184,9 +226,7 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
             self._run_job_success(submission.job.id, events)
         finally:
             with self._changed:
-                self._pending_futures.discard(submission.future)
-                self._submissions.pop(submission.future, None)
-                self._note_whether_runs_are_held(bool(self._submissions))
+                self._forget(submission)
                 self._changed.notify_all()
 
     # --- when the loop has ended ---------------------------------------------------------------

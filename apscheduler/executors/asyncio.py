@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from .base import run_job
 from .pool import AbandonedError
 
 if TYPE_CHECKING:
-    from ..job import Job
     from ..schedulers.base import BaseScheduler
 
 
@@ -50,9 +48,8 @@ class AsyncIOExecutor(LoopExecutor):
         super().after_fork()
         self._pool = self._make_pool()
 
-    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        submission = self._new_submission(job, run_times)
-        if self._is_coroutine_function(job.func):
+    def _begin(self, submission: Submission) -> None:
+        if self._is_coroutine_function(submission.job.func):
             self._begin_on_loop(submission)
         else:
             self._begin_in_thread(submission)
@@ -72,10 +69,8 @@ class AsyncIOExecutor(LoopExecutor):
         future.add_done_callback(partial(self._end_thread_runs, submission))
 
     def _make_thread_runs(self, submission: Submission) -> list[JobExecutionEvent]:
-        with self._changed:
-            if submission.has_begun:  # it was given up
-                return []
-            submission.has_begun = True
+        if not submission.claim():  # it was given up
+            return []
 
         job = submission.job
         try:
@@ -83,8 +78,12 @@ class AsyncIOExecutor(LoopExecutor):
             outcome: Result = lambda: events  # noqa: E731
         except BaseException as exc:
             outcome = raising(exc)
-        submission.outcome = outcome  # the loop may end before it takes this
-        if not self._is_running(submission.loop):
+        with self._changed:
+            submission.outcome = outcome  # the loop may end before it takes this
+            is_alone = submission.is_alone
+        if is_alone:
+            self._deliver(submission, lambda: self._finish(submission, outcome))
+        elif not self._is_running(submission.loop):
             self._finish(submission, outcome)
         return outcome()
 
@@ -106,12 +105,8 @@ class AsyncIOExecutor(LoopExecutor):
 
     def _abandon(self, submission: Submission) -> None:
         """Give up runs if no thread has begun with them."""
-        with self._changed:
-            if submission.has_begun:
-                return
-            submission.has_begun = True
-
-        self._finish(submission, raising(AbandonedError(submission.job.id)))
+        if submission.claim():
+            self._finish(submission, raising(AbandonedError(submission.job.id)))
 
     def _is_running(self, loop: asyncio.AbstractEventLoop) -> bool:
         return loop.is_running()
@@ -125,6 +120,9 @@ class AsyncIOExecutor(LoopExecutor):
 
 
 async def _make_runs(submission: Submission) -> list[JobExecutionEvent]:
+    if not submission.claim():
+        return []
+
     own_future.set(asyncio.current_task())
     await submission.runs.make_coroutine_runs(submission.run_times)
     return submission.runs.events

@@ -57,6 +57,9 @@ class BaseExecutor(metaclass=ABCMeta):
     _scheduler: BaseScheduler | None = None
     _lock: Any = None  # made by the scheduler, since frameworks have locks of their own
     _logger: logging.Logger = logging.getLogger("apscheduler.executors")
+    # The last run times that were taken for good: their outcome will be told, whatever submit_job()
+    # raises. Ctrl+C may be raised anywhere.
+    _taken: list[datetime] | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,15 +100,18 @@ class BaseExecutor(metaclass=ABCMeta):
         if self._lock is None:
             raise RuntimeError("This executor has not been started yet")
 
-        with self._lock:
-            if not self.has_room(job):
-                raise MaxInstancesReachedError(job)
-            self._instances[job.id] += 1
-
+        is_counted = 0
         try:
+            with self._lock:
+                if not self.has_room(job):
+                    raise MaxInstancesReachedError(job)
+                self._instances[job.id] = is_counted = self._instances[job.id] + 1
+
             self._do_submit_job(job, run_times)
+            self._taken = run_times
         except BaseException:
-            self._release(job.id)
+            if is_counted and self._taken is not run_times:
+                self._release(job.id)
             raise
 
     def has_room(self, job: Job) -> bool:

@@ -18,4 +18,5 @@ class DebugExecutor(BaseExecutor):
         return True
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        self._taken = run_times  # whatever strikes now, it is told
         self._run(job, run_times)

@@ -75,12 +75,20 @@ class GeventExecutor(BaseExecutor, HoldsRuns):
             self._hub = hub
             self._threads = ThreadPool(COROUTINES_AT_ONCE, hub)
         submission = Submission(job, run_times, hub, self._logger.name)
-        greenlet = gevent.spawn(self._run_in_greenlet, submission)
-        self._greenlets[greenlet] = submission
-        self._note_whether_runs_are_held(True)
-        greenlet.link(partial(self._end, submission))
+        try:
+            greenlet = gevent.spawn(self._run_in_greenlet, submission)
+            self._greenlets[greenlet] = submission
+            self._note_whether_runs_are_held(True)
+            greenlet.link(partial(self._end, submission))
+            self._taken = run_times
+        except BaseException:  # Ctrl+C; the greenlet has not had its turn yet
+            submission.is_told = submission.claim()
+            raise
 
     def _run_in_greenlet(self, submission: Submission) -> None:
+        if not submission.claim():
+            return
+
         own_future.set(gevent.getcurrent())
         job, runs = submission.job, submission.runs
         for run_time in runs.due(submission.run_times):

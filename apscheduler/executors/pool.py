@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from ._claims import Claimable
 from ._threads import RefusableTask, ThreadPool
 from .base import BaseExecutor, run_job
 
@@ -88,7 +89,14 @@ class ThreadPoolExecutor(BasePoolExecutor):
         self._pool = self._make_pool()
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        self._pool.execute(_ThreadTask(self, job, run_times))
+        task = _ThreadTask(self, job, run_times)
+        try:
+            self._pool.execute(task)
+            self._taken = run_times
+        except BaseException:  # Ctrl+C, or the pool refused it
+            if not task.claim():
+                self._taken = run_times
+            raise
 
     def shutdown(self, wait: bool | float = True) -> None:
         for task in self._pool.shutdown(wait):
@@ -96,19 +104,22 @@ class ThreadPoolExecutor(BasePoolExecutor):
             task.refuse(AbandonedError(task.job.id))
 
 
-class _ThreadTask(RefusableTask):
-    """The runs of one submission."""
+class _ThreadTask(RefusableTask, Claimable):
+    """The runs of one submission, claimed by whoever tells what became of them."""
 
     def __init__(self, executor: ThreadPoolExecutor, job: Job, run_times: list[datetime]) -> None:
+        super().__init__()
         self.job = job
         self._executor = executor
         self._run_times = run_times
 
     def __call__(self) -> None:
-        self._executor._run(self.job, self._run_times)
+        if self.claim():
+            self._executor._run(self.job, self._run_times)
 
     def refuse(self, exc: BaseException) -> None:
-        self._executor._fail(self.job, self._run_times, exc)
+        if self.claim():
+            self._executor._fail(self.job, self._run_times, exc)
 
 
 class ProcessPoolExecutor(BasePoolExecutor):
@@ -192,11 +203,25 @@ class ProcessPoolExecutor(BasePoolExecutor):
             self._fail(job, run_times, exc)
             return
 
+        submission = _Submission(job, run_times, packed)
+        try:
+            with self._turns:
+                if self._is_shut_down:
+                    raise RuntimeError("The pool of processes has been shut down")
+                self._waiting.append(submission)
+            self._hand_over()
+            self._taken = run_times
+        except BaseException:
+            if not self._withdraw(submission):
+                self._taken = run_times
+            raise
+
+    def _withdraw(self, submission: _Submission) -> bool:
+        """Take a submission back when Ctrl+C has struck; False if the pool has it."""
         with self._turns:
-            if self._is_shut_down:
-                raise RuntimeError("The pool of processes has been shut down")
-            self._waiting.append(_Submission(job, run_times, packed))
-        self._hand_over()
+            if submission in self._waiting:
+                self._waiting.remove(submission)
+            return not submission.attempts
 
     def _hand_over(self) -> None:
         """Give the pool as much as it has workers that are free."""

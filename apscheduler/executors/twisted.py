@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextvars import copy_context
-from datetime import datetime
 from functools import partial
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._refs import iscoroutinefunction_partial
 from ._loop import LoopExecutor, Result, Submission, own_future, raising
@@ -19,9 +18,6 @@ try:
     from twisted.python.threadable import isInIOThread
 except ImportError as exc:  # pragma: no cover
     raise ImportError("TwistedExecutor needs Twisted: pip install apscheduler[twisted]") from exc
-
-if TYPE_CHECKING:
-    from ..job import Job
 
 
 class TwistedExecutor(LoopExecutor):
@@ -38,9 +34,8 @@ class TwistedExecutor(LoopExecutor):
     _scheduler_name = "TwistedScheduler"
     _reactor: Any = None
 
-    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        submission = self._new_submission(job, run_times)
-        if belongs_in_reactor(job.func):
+    def _begin(self, submission: Submission) -> None:
+        if belongs_in_reactor(submission.job.func):
             self._begin_in_reactor(submission)
         else:
             runs = submission.future = _ThreadRuns(self, submission)
@@ -67,6 +62,9 @@ class TwistedExecutor(LoopExecutor):
 
 async def _make_runs(submission: Submission, call: Callable[..., Any]) -> None:
     """Make runs one after the other: each when the Deferred of the one before has fired."""
+    if not submission.claim():
+        return
+
     own_future.set(submission.future)
     job, runs = submission.job, submission.runs
     for run_time in runs.due(submission.run_times):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ..events import EVENT_JOB_REMOVED
 from ._clock import SetBacks
 from ._interrupts import is_interrupt
 from ._stepping import Stepping
@@ -38,9 +39,11 @@ class Advance:
     :ivar new: the one that it holds after; None if the job ends, or is paused for an error
     :ivar error: why the trigger could not name the next run time
     :ivar retry_at: when to try again to hand the runs over, if that failed
+    :ivar outcome: the code of the event that tells what became of the runs; None: they are still
+        to be handed over
     """
 
-    __slots__ = ("_run_times", "alias", "error", "job", "new", "old", "retry_at")
+    __slots__ = ("_run_times", "alias", "error", "job", "new", "old", "outcome", "retry_at")
 
     def __init__(
         self,
@@ -58,13 +61,16 @@ class Advance:
         self.new = new
         self.error = error
         self.retry_at: datetime | None = None
+        self.outcome: int | None = None
 
     @property
     def run_times(self) -> list[datetime]:
-        """The runs to start, oldest first."""
+        """The runs to start, oldest first; each time the same list."""
         # Made when it is asked for: the fewer objects a pass holds, the less garbage collection.
         runs = self._run_times
-        return runs if isinstance(runs, list) else [runs]
+        if not isinstance(runs, list):
+            runs = self._run_times = [runs]
+        return runs
 
     @property
     def key(self) -> tuple[str, str]:
@@ -86,11 +92,19 @@ class Advance:
 
 
 class Backlog:
-    """What one pass leaves to the next; the scheduler holds it."""
+    """
+    What one pass leaves to the next; the scheduler holds it.
+
+    Ctrl+C may strike anywhere, so what moves from one place to another is put into the new one
+    before it is taken out of the old one. In between it is in both; its runs are handed over once
+    all the same, for an advance that has an outcome is passed over.
+    """
 
     def __init__(self) -> None:
         # Moved on in their stores, to be handed to their executors now.
         self.ready: deque[Advance] = deque()
+        # The same by their jobs, made when somebody asks for one.
+        self._ready_by_job: dict[tuple[str, str], Advance] | None = None
         # The same, but their executors failed: to be handed over once more.
         self.stuck: dict[tuple[str, str], Advance] = {}
         # Moved on, perhaps: the write failed, and what the store holds could not be read.
@@ -104,12 +118,22 @@ class Backlog:
         # Jobs whose unknown executor was logged already.
         self.without_executor: set[tuple[str, str]] = set()
 
+    def make_ready(self, advances: Iterable[Advance]) -> None:
+        """Have runs handed over, after those that are ready already."""
+        self._ready_by_job = None
+        self.ready.extend(advances)
+
+    def put_back(self, advance: Advance) -> None:
+        """Have runs handed over first, which could not be."""
+        self._ready_by_job = None
+        self.ready.appendleft(advance)
+
     def release_stuck(self, now: datetime | None = None) -> None:
         """Make stuck runs ready again: those whose time has come, or all if ``now`` is None."""
         for key, advance in list(self.stuck.items()):
             if now is None or advance.retry_at is None or advance.retry_at <= now:
+                self.make_ready([advance])
                 del self.stuck[key]
-                self.ready.append(advance)
 
     def clear_up(self, alias: str, job: Job) -> bool:
         """
@@ -121,32 +145,49 @@ class Backlog:
         :return: whether a run is ready now
         """
         self.stepping.forget((alias, job.id))
-        advance = self.unclear.pop((alias, job.id), None)
-        if advance is None or not advance.is_held_by(job):
+        advance = self.unclear.get((alias, job.id))
+        if advance is None:
             return False
 
-        self.ready.append(advance)
-        return True
+        is_held = advance.is_held_by(job)
+        if is_held:
+            self.make_ready([advance])
+        del self.unclear[advance.key]
+        return is_held
 
     def forget(self, alias: str, job_id: str | None = None) -> None:
-        """Forget the write of a job that was removed, or of all jobs of a store."""
-        for key in [key for key in self.unclear if key[0] == alias]:
-            if job_id in (None, key[1]):
-                del self.unclear[key]
+        """Start no more runs of a job that was removed, or of all jobs of a store."""
+        for known in (self._ready(), self.stuck, self.unclear):
+            if not known:
+                continue
+            if job_id is not None:
+                keys = [(alias, job_id)] if (alias, job_id) in known else []
+            else:
+                keys = [key for key in known if key[0] == alias]
+            for key in keys:
+                known.pop(key).outcome = EVENT_JOB_REMOVED
+
+    def _ready(self) -> dict[tuple[str, str], Advance]:
+        if self._ready_by_job is None or not self.ready:
+            self._ready_by_job = {advance.key: advance for advance in list(self.ready)}
+
+        return self._ready_by_job
 
     def waiting(self) -> set[tuple[str, str]]:
         """The jobs whose last runs have not been handed over yet."""
         if not (self.ready or self.stuck):
             return set()
 
-        return {advance.key for advance in list(self.ready)} | self.stuck.keys()
+        ready = {advance.key for advance in list(self.ready) if advance.outcome is None}
+        return ready | self.stuck.keys()
 
     def take_all(self) -> list[Advance]:
         """Take out all that wait to be handed over."""
-        advances = [*self.ready, *self.stuck.values()]
+        advances = dict.fromkeys([*self.ready, *self.stuck.values()])
+        self._ready_by_job = None
         self.ready.clear()
         self.stuck.clear()
-        return advances
+        return [advance for advance in advances if advance.outcome is None]
 
     def earliest_retry(self) -> datetime | None:
         return earliest([advance.retry_at for advance in self.stuck.values()])
@@ -256,11 +297,8 @@ class DispatchPass:
             else:
                 moving.append(advance)
 
-        for advance in moving:
-            advance.job.next_run_time = advance.new
-
         if moving:
-            self._write(store, moving, lambda: store.update_jobs([a.job for a in moving]))
+            self._write(store, moving, lambda: _move(store, moving))
         if ending:
             self._write(store, ending, lambda: store.remove_jobs([a.job.id for a in ending]))
         if self._has_unclear(alias):
@@ -362,6 +400,9 @@ class DispatchPass:
         """Write advances to the store at once; start what it accepted."""
         try:
             missing = set(write())
+            # Somebody else removed the missing ones: they are not to run.
+            started = [a for a in advances if a.job.id not in missing] if missing else advances
+            self._backlog.make_ready(started)
         except BaseException as exc:
             for advance in advances:
                 advance.job.next_run_time = advance.old
@@ -373,10 +414,6 @@ class DispatchPass:
                 advances[0].alias,
             )
             self._settle(store, advances)
-        else:
-            # Somebody else removed the missing ones: they are not to run.
-            started = [a for a in advances if a.job.id not in missing] if missing else advances
-            self._backlog.ready.extend(started)
 
     def _settle_unclear(self, alias: str, store: BaseJobStore) -> None:
         """Find out about the writes of earlier passes that failed."""
@@ -406,9 +443,9 @@ class DispatchPass:
                     break
             else:
                 failures = 0
-                del self._backlog.unclear[advance.key]
                 if has_landed:
-                    self._backlog.ready.append(advance)
+                    self._backlog.make_ready([advance])
+                del self._backlog.unclear[advance.key]
 
         self._waiting |= self._backlog.waiting()
 
@@ -436,6 +473,13 @@ class DispatchPass:
         except BaseException:
             stored.next_run_time = advance.old
             raise
+
+
+def _move(store: BaseJobStore, advances: list[Advance]) -> Sequence[str]:
+    for advance in advances:
+        advance.job.next_run_time = advance.new
+
+    return store.update_jobs([advance.job for advance in advances])
 
 
 def _checked(following: datetime | None, run_time: datetime) -> datetime | None:

@@ -38,7 +38,8 @@ class Held:
     __slots__ = ("outcomes", "submissions")
 
     def __init__(self) -> None:
-        self.submissions = 0  # that have not been announced; two threads may hand over at once
+        # Those that have not been announced; two threads may hand over at once.
+        self.submissions: set[Advance] = set()
         self.outcomes: list[SchedulerEvent] = []
 
 
@@ -52,42 +53,63 @@ class Handover:
         # Guards what was held back: outcomes by store and job id.
         self._outcome_lock = scheduler._create_lock()
         self._early_outcomes: dict[tuple[str | None, str], Held] = {}
+        self.is_held = False  # while the scheduler is paused, what is ready waits
 
     def hand_over(self, backlog: Backlog, limit: int = sys.maxsize) -> None:
         """Hand over the runs that are ready: those of so many jobs at the most."""
         for _ in range(limit):
+            if not self._hand_over_first(backlog):
+                return
+
+    def _hand_over_first(self, backlog: Backlog) -> bool:
+        """Hand over the runs of the job that is the first; False if there is none."""
+        advance: Advance | None = None
+        is_heard = False
+        try:
             with self._submission_lock:
-                if not backlog.ready:
-                    return
-                advance = backlog.ready.popleft()
+                if self.is_held or not backlog.ready:
+                    return False
+                advance = backlog.ready[0]
+                del backlog.ready[0]
+                if advance.outcome is not None:
+                    advance = None
+                    return True
                 is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
                 if is_heard:
                     self._hold_outcomes(advance)
                 runs_inline = self._runs_inline(advance)
-                code = None
                 if not runs_inline:
-                    code = self._submit_or_keep(advance, backlog, is_heard)
+                    self._submit(advance, backlog)
 
             if runs_inline:  # without the lock: the job may wait for a shutdown
-                code = self._submit_or_keep(advance, backlog, is_heard)
-            if is_heard:
+                self._submit(advance, backlog)
+        except BaseException:  # Ctrl+C
+            if advance is not None:
+                self._note_whether_taken(advance, backlog)
+            raise
+        finally:
+            if advance is not None:
                 try:
-                    self._announce(code, advance)
+                    if is_heard or advance.ends:  # the log is to tell, too
+                        self._announce(advance)
                 finally:
-                    self._release_outcomes(advance)
-            elif advance.ends:
-                self._announce(code, advance)  # the log is to tell, too
+                    if is_heard:
+                        self._release_outcomes(advance)
+
+        return True
 
     def _hold_outcomes(self, advance: Advance) -> None:
         key = (advance.job._jobstore_alias, advance.job.id)
         with self._outcome_lock:
-            self._early_outcomes.setdefault(key, Held()).submissions += 1
+            self._early_outcomes.setdefault(key, Held()).submissions.add(advance)
 
     def _release_outcomes(self, advance: Advance) -> None:
         key = (advance.job._jobstore_alias, advance.job.id)
         with self._outcome_lock:
-            held = self._early_outcomes[key]
-            held.submissions -= 1
+            held = self._early_outcomes.get(key)
+            if held is None:  # Ctrl+C came before anything was held
+                return
+            held.submissions.discard(advance)
             if held.submissions:
                 return
             del self._early_outcomes[key]
@@ -125,27 +147,26 @@ class Handover:
         executor = self._scheduler._executors.get(advance.job.executor)
         return executor is not None and executor.runs_inline()
 
-    def _submit_or_keep(self, advance: Advance, backlog: Backlog, is_heard: bool) -> int | None:
-        try:
-            return self._submit(advance, backlog)
-        except BaseException:  # Ctrl+C: the run is kept, for whoever shuts down
-            backlog.ready.appendleft(advance)
-            if is_heard:
-                self._release_outcomes(advance)
-            raise
+    def _note_whether_taken(self, advance: Advance, backlog: Backlog) -> None:
+        """Find out whether an executor has the runs; if not, keep them for whoever goes on."""
+        executor = self._scheduler._executors.get(advance.job.executor)
+        if executor is not None and executor._taken is advance.run_times:
+            advance.outcome = advance.outcome or EVENT_JOB_SUBMITTED
+        if advance.outcome is None:
+            backlog.put_back(advance)
 
-    def _submit(self, advance: Advance, backlog: Backlog) -> int | None:
-        """Hand the runs of one job over; return the code of what happened, None if it failed."""
+    def _submit(self, advance: Advance, backlog: Backlog) -> None:
+        """Hand the runs of one job over; note what became of that, if it did not fail."""
         scheduler, job = self._scheduler, advance.job
         try:
             scheduler._lookup_executor(job.executor).submit_job(job, advance.run_times)
         except MaxInstancesReachedError:
+            advance.outcome = EVENT_JOB_MAX_INSTANCES
             scheduler._logger.warning(
                 'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
                 job,
                 job.max_instances,
             )
-            return EVENT_JOB_MAX_INSTANCES
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
@@ -159,11 +180,11 @@ class Handover:
                 job.executor,
                 advance.retry_at,
             )
-            return None
+        else:
+            advance.outcome = EVENT_JOB_SUBMITTED
 
-        return EVENT_JOB_SUBMITTED
-
-    def _announce(self, code: int | None, advance: Advance) -> None:
+    def _announce(self, advance: Advance) -> None:
+        code = advance.outcome
         if code is None:
             return  # the runs are kept, and will be handed over once more
 

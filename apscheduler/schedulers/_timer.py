@@ -197,7 +197,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._handover.hand_over(self._backlog, RUNS_AT_ONCE)
         backlog = self._backlog
         self._note_whether_runs_are_held(bool(self._pass or backlog.ready or backlog.stuck))
-        if backlog.ready:
+        if backlog.ready and not self._handover.is_held:
             self._call_soon(self._hand_over_more)
 
     def _hand_over_more(self) -> None:

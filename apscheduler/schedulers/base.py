@@ -320,6 +320,7 @@ class BaseScheduler(metaclass=ABCMeta):
                 raise SchedulerNotRunningError
             self._shutting_down = True
             self.state = STATE_STOPPED
+            self._handover.is_held = False
 
     def _stop(self, wait: bool | float) -> None:
         """Stop everything that was started."""
@@ -456,6 +457,7 @@ class BaseScheduler(metaclass=ABCMeta):
             is_old = self.state == old
             if is_old:
                 self.state = new
+                self._handover.is_held = new == STATE_PAUSED
             return is_old
 
     @property

@@ -250,6 +250,60 @@ class SchedulerContract:
             "JOB_SUBMITTED",
         ]
 
+    def test_what_is_due_with_others_does_not_start_after_a_pause(self) -> None:
+        self.start_200_at_once_and_do(lambda job_id: self.scheduler.pause())
+        self.wait_for("SCHEDULER_PAUSED")
+        self.wait_for("JOB_EXECUTED")
+        for _ in range(3):
+            self.call(lambda: None)  # the loop has its turn
+
+        assert self.names.count("JOB_SUBMITTED") == 1
+        self.call(self.scheduler.resume)
+        self.wait_for("JOB_EXECUTED", 200)
+        assert sorted(self.said) == list(range(200))
+        assert self.names.count("JOB_SUBMITTED") == 200
+
+    def test_what_is_due_with_others_runs_though_a_shutdown_follows_a_pause(self) -> None:
+        self.start_200_at_once_and_do(lambda job_id: self.scheduler.pause())
+        self.wait_for("SCHEDULER_PAUSED")
+        self.finish(self.call(self.scheduler.shutdown))
+        self.wait_for("SCHEDULER_SHUTDOWN")
+        assert sorted(self.said) == list(range(200))
+        assert self.names.count("JOB_EXECUTED") == 200
+
+    @pytest.mark.parametrize("removal", ["one by one", "all at once"])
+    def test_what_is_due_with_others_does_not_start_after_its_removal(self, removal: str) -> None:
+        def remove(job_id: str) -> None:
+            if removal == "all at once":
+                self.scheduler.remove_all_jobs()
+                return
+            for number in {str(number) for number in range(200)} - {job_id}:
+                self.scheduler.remove_job(number)
+
+        self.start_200_at_once_and_do(remove)
+        self.wait_for("JOB_EXECUTED")
+        self.finish(self.call(self.scheduler.shutdown))
+        self.wait_for("SCHEDULER_SHUTDOWN")
+        assert len(self.said) == 1
+        assert self.names.count("JOB_SUBMITTED") == 1
+        assert "JOB_MISSED" not in self.names
+        told = ["JOB_REMOVED"] * 199 if removal == "one by one" else ["ALL_JOBS_REMOVED"]
+        assert [name for name in self.names if "REMOVED" in name] == told
+
+    def start_200_at_once_and_do(self, action: Callable[[str], object]) -> None:
+        """Have 200 jobs due at one instant; do something when the first of them is submitted."""
+
+        def do_once(event: Any) -> None:
+            if self.names.count("JOB_SUBMITTED") == 1:
+                action(event.job_id)
+
+        self.scheduler.add_listener(do_once, events.EVENT_JOB_SUBMITTED)
+        self.start(self.scheduler, paused=True)
+        for number in range(200):
+            settings = {"trigger": "interval", "hours": 1, "next_run_time": self.soon(-1)}
+            self.add(self.said.append, number, id=str(number), **settings)
+        self.call(self.scheduler.resume)
+
     def test_a_failure_is_told_and_the_loop_goes_on(self) -> None:
         self.start(self.scheduler)
         self.add(self.fail, id="fails")
