@@ -94,6 +94,28 @@ def timezone_repr(timezone: tzinfo) -> str:
     return timezone.key if isinstance(timezone, ZoneInfo) and timezone.key else repr(timezone)
 
 
+def same_zone(first: tzinfo, second: tzinfo) -> bool:
+    """Tell whether clocks in two zones always agree, as far as their names or offsets tell."""
+    if first == second:
+        return True
+
+    key = getattr(first, "key", None)
+    if key is not None and key == getattr(second, "key", None):
+        return True  # ZoneInfo objects are equal only if they come from its cache
+
+    # UTC has many names, and releases before 3.11 stored another than ours.
+    offset = _constant_offset(first)
+    return offset is not None and offset == _constant_offset(second)
+
+
+def _constant_offset(zone: tzinfo) -> timedelta | None:
+    """Return the offset of a zone in which it never changes, None of any other."""
+    try:
+        return zone.utcoffset(None)
+    except Exception:  # a zone of somebody's own, which was never asked this
+        return None
+
+
 def choose_timezone(given: str | tzinfo | None, *dates: Any) -> tzinfo:
     """Return the zone of a trigger: the given one, else that of its first date with a zone,
     else the computer's."""

@@ -252,6 +252,35 @@ def test_lengths_are_counted_in_seconds() -> None:
     assert timedelta_seconds(timedelta(days=1, microseconds=500_000)) == 86_400.5
 
 
+@pytest.mark.parametrize(
+    "zone",
+    [
+        UTC,
+        timezone(timedelta(0), "UTC"),
+        ZoneInfo("UTC"),
+        ZoneInfo("Etc/UTC"),
+        ZoneInfo("Zulu"),
+        ZoneInfo.no_cache("UTC"),
+        astimezone(pytz.utc),
+    ],
+    ids=repr,
+)
+def test_utc_is_one_zone_by_whichever_name(zone: tzinfo) -> None:
+    assert _time.same_zone(zone, UTC)
+    assert _time.same_zone(ZoneInfo("UTC"), zone)
+    assert not _time.same_zone(zone, BERLIN)
+    assert not _time.same_zone(ZoneInfo("Europe/London"), zone)
+    assert not _time.same_zone(zone, timezone(timedelta(hours=1)))
+
+
+def test_zones_are_the_same_by_their_names() -> None:
+    assert _time.same_zone(BERLIN, ZoneInfo.no_cache("Europe/Berlin"))
+    assert not _time.same_zone(BERLIN, ZoneInfo("Europe/Paris"))
+    custom = CustomZone("here")
+    assert _time.same_zone(custom, custom)
+    assert not _time.same_zone(custom, BERLIN)
+
+
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))
 @settings(max_examples=100)
 def test_timestamps_keep_microseconds(moment: datetime) -> None:

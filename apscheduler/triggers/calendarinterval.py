@@ -12,6 +12,7 @@ from .._time import (
     choose_timezone,
     exists,
     is_later,
+    same_zone,
     timezone_repr,
 )
 from ._dates import dates_from, dates_until, instant_of, just_before
@@ -202,12 +203,13 @@ class CalendarIntervalTrigger(BaseTrigger):
         return (
             type(other) is type(self)
             and self._definition() == other._definition()
+            and same_zone(self.timezone, other.timezone)
             and same_start((self._given, self.start_date), (other._given, other.start_date))
         )
 
     def _definition(self) -> tuple[Any, ...]:
         years, months, weeks, days = self.years, self.months, self.weeks, self.days
-        return years, months, weeks, days, self._time, self.end_date, self.timezone, self.jitter
+        return years, months, weeks, days, self._time, self.end_date, self.jitter
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -14,6 +14,7 @@ from .._time import (
     datetime_repr,
     datetime_utc_add,
     is_later,
+    same_zone,
 )
 from .base import BaseTrigger, check_jitter, check_version, same_start, same_time
 
@@ -176,8 +177,8 @@ class IntervalTrigger(BaseTrigger):
         """Tell whether both define the same grid; without a start date it is the interval only."""
         return (
             type(other) is type(self)
-            and (self.interval, self.timezone, self.jitter)
-            == (other.interval, other.timezone, other.jitter)
+            and (self.interval, self.jitter) == (other.interval, other.jitter)
+            and same_zone(self.timezone, other.timezone)
             and same_time(self.end_date, other.end_date)
             and same_start((self._given, self.start_date), (other._given, other.start_date))
         )

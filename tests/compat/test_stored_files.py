@@ -6,10 +6,11 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -145,3 +146,40 @@ def test_due_jobs_move_on_and_only_those_that_have_ended_leave(
         due = left[id]
         assert due is None or due > scheduler.now
         assert time == (None if due is None else due.timestamp())
+
+
+# How a program in UTC defined some of the jobs, and a time at which each of them may be due.
+DEFINITIONS: dict[str, dict[str, Any]] = {
+    "bound-method": {"trigger": "cron", "hour": 3},
+    "cron-last-sun": {"trigger": "cron", "month": "jan-jun,oct", "day": "last sun", "hour": 5},
+    "cron-dst": {"trigger": "cron", "hour": "1-3", "minute": "*/15", "timezone": "Europe/Berlin"},
+    "überfällig-✓": {"trigger": "interval", "hours": 1},
+    "interval-jitter": {"trigger": "interval", "seconds": 7, "jitter": 3},
+}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Etc/UTC", timezone.utc, ZoneInfo("UTC")], ids=repr)
+def test_a_job_that_is_due_stays_so_when_the_upgraded_program_adds_it_again(
+    path: Path, zone: tzinfo | str
+) -> None:
+    """3.6 to 3.10 pickled another UTC than ours is: it is no reason to skip a run."""
+    scheduler = ManualScheduler(now="2031-03-30 12:00", timezone=zone)
+    scheduler.add_jobstore(SQLAlchemyJobStore(f"sqlite:///{path}"))
+    scheduler.start(paused=True)
+    due = scheduler.now - timedelta(hours=3)
+    for id, definition in DEFINITIONS.items():
+        stored = scheduler.get_job(id)
+        assert stored is not None
+        stored.modify(next_run_time=due)
+        scheduler.add_job(
+            stored.func,
+            args=stored.args,
+            kwargs=stored.kwargs,
+            id=id,
+            replace_existing=True,
+            **definition,
+        )
+        replaced = scheduler.get_job(id)
+        assert replaced is not None
+        assert replaced.next_run_time == due, id
+    scheduler.shutdown()

@@ -14,6 +14,7 @@ from ..._time import (
     convert_to_datetime,
     datetime_repr,
     is_later,
+    same_zone,
 )
 from .._dates import instant_of, just_before
 from ..base import BaseTrigger, check_jitter, check_version, same_time
@@ -248,8 +249,8 @@ class CronTrigger(BaseTrigger):
         return (
             type(other) is type(self)
             and self.fields == other.fields
-            and (self._crontab, self.timezone, self.jitter)
-            == (other._crontab, other.timezone, other.jitter)
+            and (self._crontab, self.jitter) == (other._crontab, other.jitter)
+            and same_zone(self.timezone, other.timezone)
             and same_time(self.start_date, other.start_date)
             and same_time(self.end_date, other.end_date)
         )
