@@ -39,8 +39,8 @@ def astimezone(obj: Any) -> tzinfo | None:
     :raises zoneinfo.ZoneInfoNotFoundError: (a KeyError) no zone has this name
     :raises TypeError: it is none of these
     """
-    if obj is None:
-        return None
+    if obj is None or isinstance(obj, (ZoneInfo, timezone)):
+        return obj
     if isinstance(obj, str):
         return _zone_by_name(obj)
     if not isinstance(obj, tzinfo):
@@ -48,8 +48,6 @@ def astimezone(obj: Any) -> tzinfo | None:
             f"Expected tzinfo, got {type(obj).__name__} instead -- give a name such as "
             f'"Europe/Berlin" or a tzinfo object'
         )
-    if isinstance(obj, (ZoneInfo, timezone)):
-        return obj
     if hasattr(obj, "localize") and hasattr(obj, "zone"):
         return _from_pytz(obj)
     if obj.tzname(None) == "local":

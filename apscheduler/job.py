@@ -90,7 +90,7 @@ class Job:
     def __init__(self, scheduler: Any, id: str | None = None, **kwargs: Any) -> None:
         self._scheduler = scheduler
         self._jobstore_alias = None
-        self.id = _new_id() if id in (None, "") else _check_id(id)
+        self.id = _new_id() if id is None or id == "" else _check_id(id)
         self.name = ""  # until the function is known
         self._change(kwargs)
 

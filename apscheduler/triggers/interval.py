@@ -103,6 +103,10 @@ class IntervalTrigger(BaseTrigger):
 
     def get_first_fire_time(self, after: datetime | None, now: datetime) -> datetime | None:
         """Return the first instant of the grid later than ``after``, or else from ``now`` on."""
+        is_plain = after is None and self.end_date is None and not self.jitter
+        if is_plain and not is_later(now, self.start_date):
+            return self.start_date.astimezone(self.timezone)  # which is most often its own
+
         return self.get_next_fire_time(after, after or now)
 
     def get_last_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime:
