@@ -57,8 +57,8 @@ class BaseExecutor(metaclass=ABCMeta):
     _scheduler: BaseScheduler | None = None
     _lock: Any = None  # made by the scheduler, since frameworks have locks of their own
     _logger: logging.Logger = logging.getLogger("apscheduler.executors")
-    # The last run times that were taken for good: their outcome will be told, whatever submit_job()
-    # raises. Ctrl+C may be raised anywhere.
+    # The last run times that were taken for good: what becomes of them will be told, whatever
+    # submit_job() raises. Ctrl+C may be raised anywhere.
     _taken: list[datetime] | None = None
 
     def __init__(self) -> None:

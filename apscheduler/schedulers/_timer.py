@@ -123,29 +123,30 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         if self.state == STATE_STOPPED:
             return  # and the timer is the one that a shutdown needs to give up a store
 
-        self._stop_timer()
-        if self._pass is not None:
-            self._after_pass = self._after_pass or self._tick
-        elif self._may_block():
-            self._begin_pass(self._look)
-        else:
-            self._look_here()
+        try:
+            self._stop_timer()
+            if self._pass is not None:
+                self._after_pass = self._after_pass or self._tick
+            elif self._may_block():
+                self._begin_pass(self._look)
+            else:
+                self._start_timer(self._look())
+        except BaseException:  # Ctrl+C: if the loop goes on all the same, so does the scheduler
+            self._start_timer(self.jobstore_retry_interval)
+            raise
 
     def _may_block(self) -> bool:
         return any(store.may_block() for store in list(self._jobstores.values()))
 
-    def _look_here(self) -> None:
-        wait_seconds: float | None = self.jobstore_retry_interval
-        try:
-            wait_seconds = self._look()
-        finally:  # Ctrl+C: if the loop goes on all the same, so does the scheduler
-            self._start_timer(wait_seconds)
-
     def _begin_pass(self, look: Callable[[], float | None]) -> None:
         self._pass = _Pass()
         self._note_whether_runs_are_held(True)
-        # No daemon: the exit of the interpreter waits for what is being written.
-        self._start_beside(partial(self._look_beside_loop, self._pass, look), daemon=False)
+        try:
+            # No daemon: the exit of the interpreter waits for what is being written.
+            self._start_beside(partial(self._look_beside_loop, self._pass, look), daemon=False)
+        except BaseException:  # Ctrl+C: nobody knows whether it has begun
+            self._pass = None
+            raise
 
     def _look_beside_loop(self, own: _Pass, look: Callable[[], float | None]) -> None:
         wait_seconds: float | None = self.jobstore_retry_interval
@@ -184,6 +185,8 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._note_whether_runs_are_held(False)
 
     def _tell_at_exit(self) -> None:
+        if self._shutting_down and not self._is_loop_running():
+            self._end_shutdown_of_ended_loop()
         self._drop_runs()
 
     def _hand_over_ready_runs(self) -> None:
@@ -194,11 +197,13 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             super()._hand_over_ready_runs()
             return
 
-        self._handover.hand_over(self._backlog, RUNS_AT_ONCE)
-        backlog = self._backlog
-        self._note_whether_runs_are_held(bool(self._pass or backlog.ready or backlog.stuck))
-        if backlog.ready and not self._handover.is_held:
-            self._call_soon(self._hand_over_more)
+        try:
+            self._handover.hand_over(self._backlog, RUNS_AT_ONCE)
+        finally:  # Ctrl+C: the loop may go on all the same
+            backlog = self._backlog
+            self._note_whether_runs_are_held(bool(self._pass or backlog.ready or backlog.stuck))
+            if backlog.ready and not self._handover.is_held:
+                self._call_soon(self._hand_over_more)
 
     def _hand_over_more(self) -> None:
         """Go on with handing over, after the loop has had a turn."""
@@ -244,6 +249,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     def _enter_shutdown(self, wait: bool | float) -> None:
         super()._enter_shutdown(wait)
         self._shutdown_number += 1
+        self._note_whether_runs_are_held(True)  # the loop may end before the shutdown does
 
     def shutdown(self, wait: bool | float = True) -> Any:
         self._enter_shutdown(wait)

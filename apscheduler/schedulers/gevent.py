@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +46,17 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         self._prepare_loop()
         BaseScheduler.start(self, *args, **kwargs)
         self._hub = gevent.get_hub()
-        self._greenlet = gevent.spawn(self._main_loop)
+        self._greenlet = gevent.spawn(self._outlive_signals)
         return self._greenlet
+
+    def _outlive_signals(self) -> None:
+        """Have the main greenlet raise what signal handlers raise here, and go on: it may, too."""
+        while True:
+            try:
+                self._main_loop()
+                return
+            except (KeyboardInterrupt, SystemExit):
+                gevent.get_hub().handle_error(gevent.getcurrent(), *sys.exc_info())
 
     def shutdown(self, wait: bool | float = True) -> None:
         """

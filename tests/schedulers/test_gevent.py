@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from gevent.event import Event as GeventEvent
 from gevent.lock import RLock
 
-from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.events import EVENT_JOB_SUBMITTED, EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.executors.base import LoopEndedError
 from apscheduler.schedulers.gevent import GeventScheduler
 from tests.recorder import OUTCOMES, Recorder
@@ -98,6 +99,33 @@ def test_a_shutdown_in_another_thread_does_not_wait_for_a_job_that_gives_no_turn
     recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
     thread.join(30)
     assert not scheduler.running
+
+
+def test_it_goes_on_when_the_program_does_so_after_ctrl_c() -> None:
+    struck: list[object] = []
+
+    def strike(event: object) -> None:
+        if not struck:
+            struck.append(event)
+            signal.raise_signal(signal.SIGINT)
+
+    scheduler = GeventScheduler()
+    recorder = Recorder(scheduler)
+    scheduler.add_listener(strike, EVENT_JOB_SUBMITTED)
+    for number in range(3):
+        scheduler.add_job(print, id=str(number))
+    greenlet = scheduler.start()
+    with pytest.raises(KeyboardInterrupt):
+        greenlet.join(30)
+
+    scheduler.add_job(print, id="later")
+    with gevent.Timeout(30):
+        while len(recorder.of(OUTCOMES)) < 4:
+            gevent.sleep(0.001)
+
+    scheduler.shutdown()
+    assert greenlet.successful()
+    assert sorted(e.job_id for e in recorder.of(OUTCOMES)) == ["0", "1", "2", "later"]
 
 
 def test_its_runs_are_told_and_it_starts_anew_when_its_thread_has_ended() -> None:

@@ -319,6 +319,41 @@ Slow.goes_on.set()
         assert done.stdout == "missed job\n", done.stderr
         assert "was never handed to its executor" in done.stderr
 
+    def test_a_shutdown_that_waits_for_one_is_ended_at_the_exit_of_the_interpreter(self) -> None:
+        program = """
+import asyncio, threading
+from apscheduler.events import EVENT_JOB_MISSED, EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+class Slow(MemoryJobStore):
+    asked, goes_on = threading.Event(), threading.Event()
+    def may_block(self):
+        return True
+    def get_due_jobs(self, now):
+        self.asked.set()
+        self.goes_on.wait()
+        return super().get_due_jobs(now)
+    def shutdown(self):
+        print("closed")
+
+async def main():
+    scheduler = AsyncIOScheduler(jobstores={"default": Slow()})
+    scheduler.add_listener(lambda event: print("missed", event.job_id), EVENT_JOB_MISSED)
+    scheduler.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.add_job(print, id="job")
+    scheduler.start()
+    while not Slow.asked.is_set():
+        await asyncio.sleep(0.001)
+    scheduler.shutdown()
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+Slow.goes_on.set()
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert done.stdout.splitlines() == ["closed", "missed job", "shut down"], done.stderr
+
     def test_a_job_that_is_added_when_the_loop_is_closed_is_kept(self) -> None:
         async def main() -> None:
             scheduler.start()
