@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
 from ..job import Job
 from ..jobstores.base import BaseJobStore, ConflictingIdError
 from ..triggers.base import BaseTrigger
+from ._dispatch import Backlog
 from ._interrupts import is_interrupt
 
 # Before any schedule that people write: what has no time to run from here on never has one.
@@ -65,14 +66,26 @@ class Adding:
 
     :param defaults: settings of jobs that have no own
     :param now: the current time, from which schedules begin
+    :param backlog: knows of runs that may be those of a job that is replaced
+    :ivar has_run_ready: whether such a run is to be started now
     """
 
-    def __init__(self, defaults: Mapping[str, Any], now: datetime, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        defaults: Mapping[str, Any],
+        now: datetime,
+        backlog: Backlog,
+        logger: logging.Logger,
+    ) -> None:
+        self.has_run_ready = False
+        self._backlog = backlog
         self._defaults = defaults
         self._names = (*defaults, "next_run_time")
         self._now = now
         self._logger = logger
         self._undo: list[Callable[[], object]] = []  # takes back what was done, in its order
+        # These overwrite bytes that cannot be restored.
+        self._overwriting: list[tuple[BaseJobStore, list[Job]]] = []
         # Jobs by the settings that they were given. One list for most of them: an object for
         # each job would keep the garbage collector busy.
         self._filled: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
@@ -91,29 +104,50 @@ class Adding:
                 if not replace_existing:
                     raise
                 self._replace(store, [(job, keeps_time)])
+                self._overwrite()
+            else:
+                self._clear_up_gone(store, [job])
         except BaseException:
             self._take_back()
             raise
 
-    def add_many(self, store: BaseJobStore, new: Sequence[Job], replacing: Sequence[Job]) -> None:
+    def add_many(
+        self, stores: Sequence[tuple[BaseJobStore, Sequence[Job], Sequence[Job]]]
+    ) -> None:
         """
-        Take many jobs to a store at once; call it inside of ``with``.
+        Take many jobs to their stores at once; call it inside of ``with``.
 
-        :param new: jobs whose ids must be free
-        :param replacing: jobs that replace those that have their ids
+        :param stores: each with jobs whose ids must be free, and jobs that replace those that
+            have their ids
         :raises ConflictingIdError: if an id is taken by a job that is not to be replaced
         """
-        for job in new:
-            self._fill_in(job)
-        keeping_times = [(job, self._fill_in(job)) for job in replacing]
+        replacements = []
+        for store, new, replacing in stores:
+            for job in new:
+                self._fill_in(job)
+            replacements.append((store, [(job, self._fill_in(job)) for job in replacing]))
 
-        self._add_new(store, new)
-        self._replace(store, keeping_times)
+        for store, new, _ in stores:
+            self._add_new(store, new)
+        for store, jobs in replacements:
+            self._replace(store, jobs)
+        self._overwrite()
 
     def _add_new(self, store: BaseJobStore, jobs: Sequence[Job]) -> None:
         if jobs:
             store.add_jobs(jobs)
             self._undo.append(lambda: store.remove_jobs([job.id for job in jobs]))
+            self._clear_up_gone(store, jobs)
+
+    def _clear_up_gone(self, store: BaseJobStore, jobs: Iterable[Job]) -> None:
+        """Find out about the last runs of jobs that had these ids, and that are not there."""
+        if self._backlog.unclear:
+            for job in jobs:
+                self._clear_up(store, job.id, None)
+
+    def _clear_up(self, store: BaseJobStore, job_id: str, stored: Job | None) -> None:
+        if store._alias is not None and self._backlog.clear_up(store._alias, job_id, stored):
+            self.has_run_ready = True
 
     def _fill_in(self, job: Job) -> bool:
         """Give the job the settings that it has not; tell whether it had no next run time."""
@@ -129,36 +163,53 @@ class Adding:
         return keeps_time
 
     def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
-        """Replace the jobs that are there; add the others."""
-        for attempt in range(1, REPLACE_ATTEMPTS + 1):
+        """Replace the jobs that are there; add the others. See also ``_overwrite()``."""
+        for _ in range(REPLACE_ATTEMPTS):
             jobs = self._replace_existing(store, jobs)
             try:
                 self._add_new(store, [job for job, _ in jobs])
                 return
             except ConflictingIdError:  # another process has added one of them in the meantime
-                if attempt == REPLACE_ATTEMPTS:
-                    raise
+                continue
+
+        # Or the store holds one that it does not give out, and does not say so.
+        self._overwriting.append((store, [job for job, _ in jobs]))
 
     def _replace_existing(
         self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]
     ) -> Sequence[tuple[Job, bool]]:
-        """Replace the jobs that are there; return the others."""
-        replaced = []
+        """Replace the jobs that are there and can be restored; return those that are not there."""
+        replaced: list[Job] = []
+        replacing: list[Job] = []
+        unrestorable: list[Job] = []
+        missing: list[tuple[Job, bool]] = []
         for job, keeps_time in jobs:
             existing = store.lookup_job(job.id)
             if existing is not None:
+                self._clear_up(store, job.id, existing)
                 replaced.append(existing)
+                replacing.append(job)
                 if keeps_time and job.trigger.is_same_schedule(existing.trigger):
                     self._go_on(job, existing)
+            elif store.get_error_of_job(job.id) is not None:
+                unrestorable.append(job)
+            else:
+                missing.append((job, keeps_time))
 
-        if not jobs:
-            return []
+        if unrestorable:
+            self._overwriting.append((store, unrestorable))
+        if replacing:
+            self._undo.append(lambda: store.update_jobs(replaced))
+            gone = set(store.update_jobs(replacing))  # in the meantime
+            missing += [entry for entry in jobs if entry[0].id in gone]
 
-        self._undo.append(lambda: store.update_jobs(replaced))
-        # The store says which are not there; a look-up does not find one that is there, but
-        # cannot be restored.
-        missing = set(store.update_jobs([job for job, _ in jobs]))
-        return [entry for entry in jobs if entry[0].id in missing]
+        return missing
+
+    def _overwrite(self) -> None:
+        """Replace jobs that cannot be restored: last of all, for this cannot be taken back."""
+        for store, jobs in self._overwriting:
+            gone = set(store.update_jobs(jobs))  # in the meantime
+            self._add_new(store, [job for job in jobs if job.id in gone])
 
     def _go_on(self, job: Job, existing: Job) -> None:
         """Let a job with an unchanged schedule go on where the one that it replaces was."""

@@ -135,21 +135,22 @@ class Backlog:
                 self.make_ready([advance])
                 del self.stuck[key]
 
-    def clear_up(self, alias: str, job: Job) -> bool:
+    def clear_up(self, alias: str, job_id: str, stored: Job | None) -> bool:
         """
-        Find out about the write of a job that somebody is about to change.
+        Find out about the write of a job that somebody is about to change, or to add once more.
 
         Its run is to be started if the store holds it. If not, the job is still due, and what it
         is changed to counts.
 
+        :param stored: the job as the store has it; None: it is gone
         :return: whether a run is ready now
         """
-        self.stepping.forget((alias, job.id))
-        advance = self.unclear.get((alias, job.id))
+        self.stepping.forget((alias, job_id))
+        advance = self.unclear.get((alias, job_id))
         if advance is None:
             return False
 
-        is_held = advance.is_held_by(job)
+        is_held = advance.ends if stored is None else advance.is_held_by(stored)
         if is_held:
             self.make_ready([advance])
         del self.unclear[advance.key]

@@ -775,7 +775,7 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         with self._jobstores_lock:
             job, alias = self._lookup_job(job_id, jobstore)
-            has_run_ready = alias is not None and self._backlog.clear_up(alias, job)
+            has_run_ready = alias is not None and self._backlog.clear_up(alias, job_id, job)
             before = {name: getattr(job, name) for name in _SETTINGS if hasattr(job, name)}
             job._modify(**changes)
             if alias is not None:
@@ -1063,12 +1063,13 @@ class BaseScheduler(metaclass=ABCMeta):
         """Take a job to its store."""
         with self._jobstores_lock:
             store = self._lookup_jobstore(jobstore_alias)
-            self._adding().add(store, job, replace_existing)
+            adding = self._adding()
+            adding.add(store, job, replace_existing)
             job._jobstore_alias = jobstore_alias
             is_earlier = self._is_before_next_look(job)
 
         self._announce_added([(job, jobstore_alias, replace_existing)])
-        if is_earlier:
+        if is_earlier or adding.has_run_ready:
             self.wakeup()
 
     def _add_entries(self, entries: Sequence[Entry]) -> None:
@@ -1080,19 +1081,20 @@ class BaseScheduler(metaclass=ABCMeta):
 
         with self._jobstores_lock:
             with self._adding() as adding:
-                for alias, (new, replacing) in by_store.items():
-                    adding.add_many(self._lookup_jobstore(alias), new, replacing)
+                adding.add_many(
+                    [(self._lookup_jobstore(alias), *jobs) for alias, jobs in by_store.items()]
+                )
 
             for job, alias, _ in entries:
                 job._jobstore_alias = alias
             is_earlier = any(self._is_before_next_look(job) for job, _, _ in entries)
 
         self._announce_added(entries)
-        if is_earlier:
+        if is_earlier or adding.has_run_ready:
             self.wakeup()
 
     def _adding(self) -> Adding:
-        return Adding(self._job_defaults, self._now(), self._logger)
+        return Adding(self._job_defaults, self._now(), self._backlog, self._logger)
 
     def _announce_added(self, entries: Sequence[Entry]) -> None:
         is_heard = self._is_heard(EVENT_JOB_ADDED)

@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
 from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.testing import ManualScheduler
 from tests import jobs
@@ -169,6 +171,32 @@ class TestManyJobs:
         broken.fails = False
         stopped.add_jobs([*every_minute("a"), *every_minute("b", jobstore="broken")])
         assert ids(stopped) == ["a", "b", "kept"]
+
+    def test_a_job_that_cannot_be_restored_is_kept_if_another_cannot_be_added(
+        self, stopped: ManualScheduler
+    ) -> None:
+        stopped.add_jobstore(SQLAlchemyJobStore("sqlite://"))
+        stopped.add_jobstore(CountingStore(), "other")
+        stopped.start()
+        stopped.add_jobs(every_minute("parked", "taken"))
+        stopped.add_jobs(every_minute("taken", jobstore="other"))
+        store: Any = stopped._jobstores["default"]
+        is_parked = store.jobs_t.c.id == "parked"
+        with store.engine.begin() as connection:
+            damage = store.jobs_t.update().where(is_parked).values(job_state=b"damaged")
+            connection.execute(damage)
+
+        replacing = every_minute("parked", "new", "taken", replace_existing=True)
+        for alias in ("default", "other"):
+            with pytest.raises(ConflictingIdError, match="taken"):
+                stopped.add_jobs([*replacing, *every_minute("taken", jobstore=alias)])
+            with store.engine.connect() as connection:
+                states = connection.scalars(sqlalchemy.select(store.jobs_t.c.job_state))
+                assert b"damaged" in states.all()
+            assert ids(stopped, "default") == ["taken"]
+
+        stopped.add_jobs(replacing)
+        assert ids(stopped, "default") == ["new", "parked", "taken"]
 
     def test_the_first_error_is_raised_though_taking_back_fails(
         self, stopped: ManualScheduler

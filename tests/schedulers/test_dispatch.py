@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -387,6 +387,9 @@ class CopyingStore(MemoryJobStore):
     def update_job(self, job: Job) -> None:
         super().update_job(copied(job))
 
+    def update_jobs(self, jobs: Iterable[Job]) -> list[str]:
+        return super().update_jobs(map(copied, jobs))
+
     def lookup_job(self, job_id: str) -> Job | None:
         job = super().lookup_job(job_id)
         return copied(job) if job else None
@@ -504,6 +507,46 @@ class TestFailingStores:
         assert store.faults == []
         times = seconds([event.scheduled_run_time for event in recorder.events])
         assert times == list(range(15, 121, 15))
+
+    @pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "many at once"])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_due_run_is_not_lost_if_its_job_is_replaced_before_the_store_told_of_it(
+        self, stopped: ManualScheduler, store: FaultyStore, when: str, at_once: bool
+    ) -> None:
+        runs: list[str] = []
+        spec = {"func": runs.append, "trigger": "interval", "minutes": 1, "id": "job"}
+        stopped.add_job(**spec, args=["old"])
+        store.faults = [("update_jobs", when), *[("lookup_job", "before")] * 100]
+        stopped.advance(60)
+        assert runs == []
+        store.faults = []
+
+        new = {**spec, "args": ["new"], "replace_existing": True}
+        if at_once:
+            stopped.add_jobs([new])
+        else:
+            stopped.add_job(**new)
+        stopped.advance(30)
+        assert runs == (["old"] if when == "after" else ["new"])
+        stopped.advance(30)
+        assert runs[1:] == ["new"]
+
+    @pytest.mark.parametrize("replacing", [False, True])
+    def test_a_last_run_is_not_lost_if_its_id_is_given_to_another_job(
+        self, stopped: ManualScheduler, store: FaultyStore, replacing: bool
+    ) -> None:
+        runs: list[str] = []
+        stopped.add_job(runs.append, "date", ["last"], run_date=MARCH_1, id="job")
+        store.faults = [("remove_jobs", "after"), *[("lookup_job", "before")] * 100]
+        stopped.advance(1)
+        assert runs == []
+        store.faults = []
+
+        stopped.add_job(
+            runs.append, "interval", ["next"], hours=1, id="job", replace_existing=replacing
+        )
+        stopped.advance(60)
+        assert runs == ["last"]
 
     def test_a_failure_is_logged_and_tried_again_after_the_retry_interval(
         self, stopped: ManualScheduler, store: FaultyStore, caplog: pytest.LogCaptureFixture
