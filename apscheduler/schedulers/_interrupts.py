@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Container
+from functools import partial
 from threading import current_thread, main_thread
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from ._flag import Flag
@@ -25,7 +28,7 @@ def is_interrupt(exc: BaseException) -> bool:
 
     greenlet = sys.modules.get("greenlet")
     if greenlet is not None and isinstance(exc, greenlet.GreenletExit):
-        return True
+        return _is_in_greenlet(greenlet)  # elsewhere, there is none to end
 
     # Python calls signal handlers in the main thread only, but there in any greenlet.
     if current_thread() is not main_thread() and not _is_in_greenlet(greenlet):
@@ -47,8 +50,9 @@ def is_amid_own_work() -> bool:
     That code, or a listener that it called, may hold locks for which other threads wait, and goes
     on only when the handler returns. A loop that waits for the next run holds none.
     """
+    handlers = _code_of_handlers()
     frame: FrameType | None = sys._getframe()
-    while frame is not None and not _is_signal_handler(frame):
+    while frame is not None and not _is_signal_handler(frame, handlers):
         frame = frame.f_back
 
     if frame is None or (frame.f_back and frame.f_back.f_code is Flag.wait.__code__):
@@ -62,17 +66,27 @@ def is_amid_own_work() -> bool:
 
 
 def _came_from_signal_handler(exc: BaseException) -> bool:
+    handlers = _code_of_handlers()
     traceback = exc.__traceback__
     while traceback is not None:
-        if _is_signal_handler(traceback.tb_frame):
+        if _is_signal_handler(traceback.tb_frame, handlers):
             return True
         traceback = traceback.tb_next
 
     return False
 
 
-def _is_signal_handler(frame: FrameType) -> bool:
-    """Tell whether a function was given the frame that it interrupted; no other ones are."""
+def _is_signal_handler(frame: FrameType, handlers: Container[CodeType]) -> bool:
+    """
+    Tell whether a signal has called a function.
+
+    Either it is a handler of the program, or it was given the frame that it interrupted: no other
+    functions are. The first is not enough, for a handler may put another one in its place; nor is
+    the second, for it may let go of the frame.
+    """
+    if frame.f_code in handlers:
+        return True
+
     interrupted = frame.f_back
     for value in frame.f_locals.values():
         values = value if isinstance(value, tuple) else (value,)  # of a handler(*args)
@@ -80,3 +94,19 @@ def _is_signal_handler(frame: FrameType) -> bool:
             return True
 
     return False
+
+
+def _code_of_handlers() -> set[CodeType]:
+    """Return the code of the signal handlers that are written in Python."""
+    found = set()
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        while isinstance(handler, partial):
+            handler = handler.func
+        if callable(handler) and not hasattr(handler, "__code__"):  # an object with __call__()
+            handler = type(handler).__call__
+        code = getattr(handler, "__code__", None)  # a method has that of its function
+        if isinstance(code, CodeType):
+            found.add(code)
+
+    return found

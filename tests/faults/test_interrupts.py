@@ -7,7 +7,9 @@ import subprocess
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,10 @@ NO_EXCEPTIONS = [
     SystemExit(1),
     BaseException("of no other class"),
 ]
+with suppress(ImportError):  # it ends a greenlet, and these are none
+    from greenlet import GreenletExit
+
+    NO_EXCEPTIONS.append(GreenletExit())
 
 
 class Once:
@@ -170,7 +176,7 @@ def test_nor_does_it_end_a_scheduler_on_an_event_loop(
 # --- on the main thread, where signal handlers are called ----------------------------------------
 
 
-@pytest.fixture(params=["function", "any arguments", "method"])
+@pytest.fixture(params=["function", "any arguments", "method", "without its frame", "object"])
 def exit_on_signal(request: pytest.FixtureRequest) -> Iterator[None]:
     class Program:
         def stop(self, number: int, frame: Any) -> None:
@@ -180,7 +186,18 @@ def exit_on_signal(request: pytest.FixtureRequest) -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         sys.exit(3)
 
+    def stop_without_frame(number: int, frame: Any) -> None:
+        del frame
+        sys.exit(3)
+
+    class Handler:
+        def __call__(self, code: int, number: int, frame: Any) -> None:
+            del frame
+            sys.exit(code)
+
     handlers: dict[str, Any] = {
+        "without its frame": stop_without_frame,
+        "object": partial(Handler(), 3),
         "function": stop,
         "any arguments": lambda *_: sys.exit(3),
         "method": Program().stop,
