@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
@@ -18,29 +17,32 @@ from ._interrupts import is_interrupt
 # Before any schedule that people write: what has no time to run from here on never has one.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# A job that is added: itself, alias of its store, replace_existing.
+Entry = tuple[Job, str, bool]
+
 # Another process may add a job just before us, and remove it just before we replace it.
 REPLACE_ATTEMPTS = 5
 
 
-def check_ever_runs(trigger: BaseTrigger, name: str) -> None:
+def check_ever_runs(trigger: BaseTrigger, name: str, now: datetime) -> None:
     """
     Refuse a schedule without any time to run, such as each 30 February.
 
     :param name: of the job, for the error
+    :param now: the current time, before which its end may have passed
     :raises ValueError: if the schedule never had a time to run, and not because its end has passed
     """
-    if trigger.get_first_fire_time(None, _LONG_AGO) is None and not _has_ended(trigger):
+    if trigger.get_first_fire_time(None, _LONG_AGO) is None and not _has_ended(trigger, now):
         raise ValueError(f'Job "{name}" would never run: {trigger} has no time to run')
 
 
-def _has_ended(trigger: BaseTrigger) -> bool:
+def _has_ended(trigger: BaseTrigger, now: datetime) -> bool:
     """Tell whether the schedule has an end and it has passed, as one in a configuration does."""
-    # A trigger without a start begins when it is built: by that clock, and not by the scheduler's.
     end = getattr(trigger, "end_date", None)
     if isinstance(end, datetime):
-        return end.timestamp() < time.time()
+        return end.timestamp() < now.timestamp()
 
-    return isinstance(end, date) and end < date.today()
+    return isinstance(end, date) and end < now.date()
 
 
 def first_run_time(
@@ -54,10 +56,31 @@ def first_run_time(
     """
     first = trigger.get_first_fire_time(None, now)
     if first is None:
-        check_ever_runs(trigger, name)
+        check_ever_runs(trigger, name, now)
         logger.warning('Job "%s" will not run: %s has no time to run from now on', name, trigger)
 
     return first
+
+
+class Entries:
+    """
+    New jobs, each with the alias of its store and ``replace_existing``, as if in a list of tuples.
+
+    A tuple for each of many jobs would keep the garbage collector busy.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self._aliases: list[str] = []
+        self._replacing: list[bool] = []
+
+    def append(self, job: Job, alias: str, replace_existing: bool) -> None:
+        self.jobs.append(job)
+        self._aliases.append(alias)
+        self._replacing.append(replace_existing)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return zip(self.jobs, self._aliases, self._replacing, strict=True)
 
 
 class Adding:
@@ -67,6 +90,7 @@ class Adding:
     :param defaults: settings of jobs that have no own
     :param now: the current time, from which schedules begin
     :param backlog: knows of runs that may be those of a job that is replaced
+    :param will_retry: whether jobs that could not be taken will be given to an ``Adding`` again
     :ivar has_run_ready: whether such a run is to be started now
     """
 
@@ -76,8 +100,10 @@ class Adding:
         now: datetime,
         backlog: Backlog,
         logger: logging.Logger,
+        will_retry: bool = False,
     ) -> None:
         self.has_run_ready = False
+        self._will_retry = will_retry
         self._backlog = backlog
         self._defaults = defaults
         self._names = (*defaults, "next_run_time")
@@ -96,8 +122,10 @@ class Adding:
 
         :raises ConflictingIdError: if its id is taken, and it is not to replace
         """
+        is_tried = False
         try:
             keeps_time = self._fill_in(job)
+            is_tried = True
             try:
                 store.add_job(job)
             except ConflictingIdError:
@@ -108,6 +136,8 @@ class Adding:
             else:
                 self._clear_up_gone(store, [job])
         except BaseException:
+            if is_tried:
+                self._undo.insert(0, lambda: _remove_own(store, [job]))
             self._take_back()
             raise
 
@@ -135,8 +165,9 @@ class Adding:
 
     def _add_new(self, store: BaseJobStore, jobs: Sequence[Job]) -> None:
         if jobs:
+            self._undo.append(lambda: _remove_own(store, jobs))
             store.add_jobs(jobs)
-            self._undo.append(lambda: store.remove_jobs([job.id for job in jobs]))
+            self._undo[-1] = lambda: store.remove_jobs([job.id for job in jobs])
             self._clear_up_gone(store, jobs)
 
     def _clear_up_gone(self, store: BaseJobStore, jobs: Iterable[Job]) -> None:
@@ -234,7 +265,24 @@ class Adding:
                     raise
                 self._logger.exception("Taking back what was added before the error failed")
 
+        if self._will_retry:
+            self._empty_out()
+
+    def _empty_out(self) -> None:
+        """Take from the jobs what they were given: it is to be found out anew."""
+        # Never for a job that might still be in a store, which would stumble over it.
         for names, jobs in self._filled.items():
             for job in jobs:
                 for name in names:
                     delattr(job, name)
+
+
+def _remove_own(store: BaseJobStore, jobs: Sequence[Job]) -> None:
+    """Remove those of the jobs that a store in memory took in before it failed."""
+    try:
+        held = [job.id for job in jobs if store.lookup_job(job.id) is job]
+    except Exception:
+        return  # it is down; nobody can know what it holds, and the first error says so
+
+    if held:
+        store.remove_jobs(held)

@@ -7,7 +7,7 @@ import os
 import sys
 from abc import ABCMeta, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, tzinfo
 from threading import RLock
@@ -44,7 +44,7 @@ from ..jobstores.base import BaseJobStore, JobLookupError, UnrestorableJobError
 from ..jobstores.memory import MemoryJobStore
 from ..triggers.base import BaseTrigger
 from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
-from ._adding import Adding, check_ever_runs, first_run_time
+from ._adding import Adding, Entries, Entry, check_ever_runs, first_run_time
 from ._clock import ClockWatch
 from ._config import (
     DEFAULT_RETRY_INTERVAL,
@@ -71,7 +71,6 @@ Component = TypeVar("Component", BaseExecutor, BaseJobStore)
 if TYPE_CHECKING:
     Func = TypeVar("Func", bound=Callable[..., Any])
     Listener = Callable[[Any], object]
-    Entry = tuple[Job, str, bool]  # of pending jobs: job, alias of its store, replace_existing
 
 #: The scheduler does nothing.
 STATE_STOPPED = 0
@@ -275,6 +274,7 @@ class BaseScheduler(metaclass=ABCMeta):
                 self._pending_jobs.clear()
 
             try:
+                self._check_stores(entries)
                 if self._adds_one_by_one(entries):
                     self._add_one_by_one(entries)
                 else:
@@ -282,6 +282,13 @@ class BaseScheduler(metaclass=ABCMeta):
             except BaseException:
                 self._pending_jobs[:0] = entries  # for the next start
                 raise
+
+    def _check_stores(self, entries: list[Entry]) -> None:
+        for job, alias, _ in entries:
+            try:
+                self._lookup_jobstore(alias)
+            except KeyError as exc:
+                raise KeyError(f'Cannot add job "{job.name}" (id {job.id}): {exc.args[0]}') from exc
 
     def _adds_one_by_one(self, entries: list[Entry]) -> bool:
         """Whether programs follow each addition, or some jobs are to replace others of them."""
@@ -708,13 +715,17 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :param specs: for each job, a mapping with the arguments of :meth:`add_job`
         :return: the jobs, in the same order
-        :raises: what :meth:`add_job` raises; then no job was added
+        :raises ConflictingIdError: if an id is taken, or given to two of them
+        :raises: what else :meth:`add_job` raises; then no job was added
         """
-        entries = [self._create_entry(spec) for spec in specs]
+        entries = Entries()
+        for spec in specs:
+            entries.append(*self._create_entry(spec))
+        _check_ids_differ(entries)
         if not self._keep_aside(entries):
             self._add_entries(entries)
 
-        return [job for job, _, _ in entries]
+        return entries.jobs
 
     def scheduled_job(
         self,
@@ -990,13 +1001,13 @@ class BaseScheduler(metaclass=ABCMeta):
         with _opened(infile, "r") as file:
             states = read_jobs(file)
 
-        entries = []
+        entries = Entries()
         for state in states:
             job = Job.__new__(Job)
             job.__setstate__(state)
             job._scheduler = self
             job._jobstore_alias = None
-            entries.append((job, jobstore, False))
+            entries.append(job, jobstore, False)
 
         if not self._keep_aside(entries):
             self._add_entries(entries)
@@ -1039,25 +1050,29 @@ class BaseScheduler(metaclass=ABCMeta):
 
         return Job(self, **given)
 
-    def _keep_aside(self, entries: Sequence[Entry]) -> bool:
+    def _keep_aside(self, entries: Iterable[Entry]) -> bool:
         """Keep jobs until the scheduler starts. False if it has started."""
         with self._jobstores_lock:
             if self.state != STATE_STOPPED:
                 return False
-            if self._shutting_down:
-                names = ", ".join(job.name for job, _, _ in entries)
-                raise SchedulerNotRunningError(
-                    f"Scheduler is shutting down and takes no more jobs; not added: {names}"
-                )
+            self._refuse_amid_shutdown(entries)
             for job, _, _ in entries:
                 if not hasattr(job, "next_run_time"):
-                    check_ever_runs(job.trigger, job.name)
+                    check_ever_runs(job.trigger, job.name, self._now())
             self._pending_jobs.extend(entries)
 
         self._logger.info(
             "Adding job tentatively -- it will be properly scheduled when the scheduler starts"
         )
         return True
+
+    def _refuse_amid_shutdown(self, entries: Iterable[Entry]) -> None:
+        """Take no jobs to stores that are about to close, or were closed meanwhile."""
+        if self._shutting_down:
+            names = ", ".join(job.name for job, _, _ in entries)
+            raise SchedulerNotRunningError(
+                f"Scheduler is shutting down and takes no more jobs; not added: {names}"
+            )
 
     def _real_add_job(self, job: Job, jobstore_alias: str, replace_existing: bool) -> None:
         """Take a job to its store."""
@@ -1072,7 +1087,7 @@ class BaseScheduler(metaclass=ABCMeta):
         if is_earlier or adding.has_run_ready:
             self.wakeup()
 
-    def _add_entries(self, entries: Sequence[Entry]) -> None:
+    def _add_entries(self, entries: Iterable[Entry]) -> None:
         """Take jobs to their stores: all of them or none."""
         # For each store the new ones, and those that may replace others.
         by_store: defaultdict[str, tuple[list[Job], list[Job]]] = defaultdict(lambda: ([], []))
@@ -1094,9 +1109,10 @@ class BaseScheduler(metaclass=ABCMeta):
             self.wakeup()
 
     def _adding(self) -> Adding:
-        return Adding(self._job_defaults, self._now(), self._backlog, self._logger)
+        is_starting = self.state == STATE_STOPPED  # jobs that are not taken wait for another start
+        return Adding(self._job_defaults, self._now(), self._backlog, self._logger, is_starting)
 
-    def _announce_added(self, entries: Sequence[Entry]) -> None:
+    def _announce_added(self, entries: Iterable[Entry]) -> None:
         is_heard = self._is_heard(EVENT_JOB_ADDED)
         for job, alias, _ in entries:
             self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
@@ -1322,6 +1338,17 @@ def _look_up(known: Mapping[str, Component], alias: str, name: str) -> Component
         return known[alias]
     except KeyError:
         raise KeyError(f"No such {name}: {alias}{suggest(alias, known)}") from None
+
+
+def _check_ids_differ(entries: Entries) -> None:
+    if len({job.id for job in entries.jobs}) == len(entries.jobs):
+        return
+
+    seen: set[tuple[str, str]] = set()
+    for job, alias, _ in entries:
+        if (alias, job.id) in seen:
+            raise RepeatedIdError(job.id)
+        seen.add((alias, job.id))
 
 
 def _run_time_on_resume(trigger: BaseTrigger, now: datetime) -> datetime | None:
