@@ -12,6 +12,7 @@ from .persistent import ANSWER_TIMEOUT, Record, chunks
 try:
     import etcd3
     from etcd3.utils import prefix_range_end
+    from grpc import RpcError, StatusCode
 except ImportError as exc:
     raise ImportError("EtcdJobStore needs cslab-etcd3: pip install apscheduler[etcd]") from exc
 
@@ -19,7 +20,7 @@ except ImportError as exc:
 CHUNK_KEYS = 128
 CHUNK_BYTES = 1_000_000
 
-# So many keys are asked for at a time.
+# So many keys are asked for at a time, unless the answer is more than the client takes.
 PAGE = 1000
 
 
@@ -32,7 +33,10 @@ class EtcdJobStore(NodeJobStore):
 
     :param path: what the keys begin with
     :param client: a client to use, or a reference to one (``"module:name"``); it is left open at
-        shutdown unless ``close_connection_on_exit`` is true
+        shutdown unless ``close_connection_on_exit`` is true. Make it with the ``grpc_options``
+        ``("grpc.max_receive_message_length", -1)``, or answers of more than 4 MB are asked for
+        again in parts, and ``("grpc.max_reconnect_backoff_ms", 1000)``, or it may take two
+        minutes to notice that a server is back
     :param close_connection_on_exit: whether to close a ``client`` that was given at shutdown
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
     :param connect_args: arguments of ``etcd3.client()``, such as ``host``, if no ``client`` is
@@ -106,12 +110,17 @@ class EtcdJobStore(NodeJobStore):
 
     def _pages(self, revision: int | None = None, **options: Any) -> Iterator[Any]:
         """Yield the keys, many at a time, as they were at one revision; None: the present one."""
-        start, more = self._prefix.encode(), True
+        start, more, limit = self._prefix.encode(), True, PAGE
         end = prefix_range_end(start)
         while more:
-            page = self.client.get_range_response(
-                start, end, sort_order="ascend", limit=PAGE, revision=revision, **options
-            )
+            try:
+                page = self.client.get_range_response(
+                    start, end, sort_order="ascend", limit=limit, revision=revision, **options
+                )
+            except RpcError as exc:
+                limit = _half(limit, exc)
+                continue
+
             yield page
             more = page.more
             if more:
@@ -120,11 +129,17 @@ class EtcdJobStore(NodeJobStore):
 
     def _read_nodes(self, job_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         get = self.client.transactions.get
-        for start in range(0, len(job_ids), CHUNK_KEYS):
-            part = job_ids[start : start + CHUNK_KEYS]
-            _, answers = self.client.transaction(
-                compare=[], success=[get(self._key(job_id)) for job_id in part], failure=[]
-            )
+        start, limit = 0, CHUNK_KEYS
+        while part := job_ids[start : start + limit]:
+            try:
+                _, answers = self.client.transaction(
+                    compare=[], success=[get(self._key(job_id)) for job_id in part], failure=[]
+                )
+            except RpcError as exc:
+                limit = _half(len(part), exc)
+                continue
+
+            start += len(part)
             for job_id, found in zip(part, answers, strict=True):
                 yield from ((job_id, value) for value, _ in found)
 
@@ -190,3 +205,11 @@ class EtcdJobStore(NodeJobStore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} (client={self.client})>"
+
+
+def _half(count: int, error: Any) -> int:
+    """Return how many keys to ask for after an answer that was too large; raise other errors."""
+    if count == 1 or error.code() is not StatusCode.RESOURCE_EXHAUSTED:
+        raise error
+
+    return count // 2

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import etcd3
 import pytest
 from kazoo.client import TransactionRequest
 
@@ -87,8 +88,6 @@ def client(kind: str, place: dict[str, Any]) -> Iterator[Any]:
         client.stop()
         client.close()
     else:
-        import etcd3
-
         with etcd3.client(place["host"], place["port"]) as client:
             yield client
 
@@ -260,6 +259,28 @@ def test_when_an_answer_is_lost_the_store_looks_whether_the_nodes_are_there(
     scheduler.add_jobs([{"func": record, "trigger": "interval", "hours": 1} for _ in range(600)])
     assert len(scheduler.get_jobs()) == 600
     assert len(commits) >= 2
+
+
+def test_a_client_that_takes_no_large_answers_reads_many_large_jobs(etcd: Etcd) -> None:
+    """It is what a client does that was made without options: 4 MB are too much for it."""
+    place = etcd.fresh()
+    path = place.pop("path")
+    with etcd3.client(**place) as client:
+        with running(EtcdJobStore(path=path, client=client)) as scheduler:
+            for i in range(12):
+                scheduler.add_job(measure, "interval", [b"x" * 400_000], hours=1, id=f"{i:02}")
+            assert [job.id for job in scheduler.get_jobs()] == [f"{i:02}" for i in range(12)]
+            scheduler.advance(HOUR)
+            assert runs == [400_000] * 12
+
+        with running(EtcdJobStore(path=path, client=client)) as scheduler:  # that knows of none
+            assert scheduler.get_jobs()[0].next_run_time == NOW + 2 * HOUR
+            scheduler.advance(2 * HOUR)
+            assert runs == [400_000] * 12
+
+
+def measure(data: bytes) -> None:
+    runs.append(len(data))
 
 
 def test_an_older_snapshot_that_is_put_back_is_noticed(etcd: Etcd) -> None:
