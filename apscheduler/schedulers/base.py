@@ -1055,7 +1055,8 @@ class BaseScheduler(metaclass=ABCMeta):
         with self._jobstores_lock:
             if self.state != STATE_STOPPED:
                 return False
-            self._refuse_amid_shutdown(entries)
+            if self._shutting_down:
+                raise _no_more_jobs(entries)
             for job, _, _ in entries:
                 if not hasattr(job, "next_run_time"):
                     check_ever_runs(job.trigger, job.name, self._now())
@@ -1066,17 +1067,10 @@ class BaseScheduler(metaclass=ABCMeta):
         )
         return True
 
-    def _refuse_amid_shutdown(self, entries: Iterable[Entry]) -> None:
-        """Take no jobs to stores that are about to close, or were closed meanwhile."""
-        if self._shutting_down:
-            names = ", ".join(job.name for job, _, _ in entries)
-            raise SchedulerNotRunningError(
-                f"Scheduler is shutting down and takes no more jobs; not added: {names}"
-            )
-
     def _real_add_job(self, job: Job, jobstore_alias: str, replace_existing: bool) -> None:
         """Take a job to its store."""
         with self._jobstores_lock:
+            self._check_takes_jobs([(job, jobstore_alias, replace_existing)])
             store = self._lookup_jobstore(jobstore_alias)
             adding = self._adding()
             adding.add(store, job, replace_existing)
@@ -1095,6 +1089,7 @@ class BaseScheduler(metaclass=ABCMeta):
             by_store[alias][1 if replace_existing else 0].append(job)
 
         with self._jobstores_lock:
+            self._check_takes_jobs(entries)
             with self._adding() as adding:
                 adding.add_many(
                     [(self._lookup_jobstore(alias), *jobs) for alias, jobs in by_store.items()]
@@ -1107,6 +1102,11 @@ class BaseScheduler(metaclass=ABCMeta):
         self._announce_added(entries)
         if is_earlier or adding.has_run_ready:
             self.wakeup()
+
+    def _check_takes_jobs(self, entries: Iterable[Entry]) -> None:
+        """Refuse jobs if a shutdown has begun, or is over, since the scheduler was seen to run."""
+        if self._shutting_down or not self._stores_are_open:
+            raise _no_more_jobs(entries)
 
     def _adding(self) -> Adding:
         is_starting = self.state == STATE_STOPPED  # jobs that are not taken wait for another start
@@ -1358,6 +1358,13 @@ def _run_time_on_resume(trigger: BaseTrigger, now: datetime) -> datetime | None:
 
     # A date that has passed. If others are to come, it may have been run at before the pause.
     return trigger.get_first_fire_time(now - timedelta(microseconds=1), now) or first
+
+
+def _no_more_jobs(entries: Iterable[Entry]) -> SchedulerNotRunningError:
+    names = ", ".join(job.name for job, _, _ in entries)
+    return SchedulerNotRunningError(
+        f"Scheduler is shutting down and takes no more jobs; not added: {names}"
+    )
 
 
 def check_wait(wait: Any) -> None:
