@@ -28,8 +28,11 @@ def read_coalesce(value: Any) -> bool:
     """
     Return whether runs that are due together become one, as a boolean or a word for one.
 
-    :raises ValueError: if a string is given that means neither true nor false
+    :raises ValueError: if None is given, or a string that means neither true nor false
     """
+    if value is None:
+        raise ValueError("coalesce must be true or false, got None; leave it out for the default")
+
     try:
         return asbool(value)
     except ValueError as exc:

@@ -130,7 +130,10 @@ class Job:
         :param count: how many to return at most; fewer are returned when the schedule ends
         :return: run times in order; none for a paused job
         :raises ValueError: if the count is negative
+        :raises TypeError: if it is no whole number
         """
+        if not isinstance(count, int):
+            raise TypeError(f"count must be a whole number of run times, got {count!r}")
         if count < 0:
             raise ValueError(f"count must be 0 or more run times, got {count!r}")
 

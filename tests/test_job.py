@@ -159,6 +159,10 @@ class TestPreview:
     def test_the_coming_run_times(self, job: Job) -> None:
         assert job.next_run_times(3) == [MARCH_1 + timedelta(minutes=n) for n in (1, 2, 3)]
 
+    def test_a_count_that_is_no_whole_number_is_refused(self, job: Job) -> None:
+        with pytest.raises(TypeError, match="count must be a whole number of run times, got '2'"):
+            job.next_run_times("2")  # type: ignore[arg-type]
+
     def test_of_a_schedule_that_ends_there_are_fewer(self, scheduler: ManualScheduler) -> None:
         scheduler.start()
         job = scheduler.add_job(jobs.nothing, "date", run_date="2030-03-02 00:00:00")

@@ -45,6 +45,15 @@ class ConflictingIdError(KeyError):
         super().__init__(f"Job identifier ({job_id}) conflicts with an existing job")
 
 
+class RepeatedIdError(ConflictingIdError):
+    """Two jobs that were to be added together have the same id."""
+
+    def __init__(self, job_id: str) -> None:
+        KeyError.__init__(
+            self, f"Job identifier ({job_id}) conflicts with another of the jobs to add"
+        )
+
+
 class TransientJobError(ValueError):
     """The job cannot be stored, for there is no textual reference to its function."""
 

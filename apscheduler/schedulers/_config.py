@@ -36,18 +36,17 @@ def nest(gconfig: Mapping[str, Any], prefix: str | None) -> dict[str, Any]:
         *path, name = option[len(prefix or "") :].split(".")
         parent = nested
         for part in path:
-            parent = parent.setdefault(part, {})
-            if not isinstance(parent, dict):
+            inner = parent.get(part, {})
+            if not isinstance(inner, Mapping):
                 raise ValueError(
-                    f'Cannot use the option "{option}": "{part}" has the value {parent!r} already'
+                    f'Cannot use the option "{option}": "{part}" has the value {inner!r} already'
                 )
+            parent[part] = parent = dict(inner)  # a copy: it may be the caller's
 
-        # A dict of options may stand beside dotted ones; the caller's is not changed.
-        if isinstance(value, Mapping):
-            known = parent.setdefault(name, {})
-            if isinstance(known, dict):
-                known.update(value)
-                continue
+        # A dict of options may stand beside dotted ones.
+        known = parent.get(name)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            value = {**known, **value}
         parent[name] = value
 
     return nested
@@ -141,6 +140,21 @@ def _whole_number(value: Any) -> int | None:
         return asint(value)
     except (TypeError, ValueError):
         return None
+
+
+def warn_of_unprefixed(
+    given: Iterable[str], prefix: str | None, known: Iterable[str], logger: logging.Logger
+) -> None:
+    """Log each option that is passed over only because it does not begin with the prefix."""
+    for option in given:
+        if prefix and not option.startswith(prefix) and option.partition(".")[0] in known:
+            logger.warning(
+                'The option "%s" is ignored, for it does not begin with "%s": write "%s", give it '
+                "as a keyword, or call configure() with prefix=None",
+                option,
+                prefix,
+                prefix + option,
+            )
 
 
 def warn_of_unknown(

@@ -39,6 +39,7 @@ _OWN: dict[str, dict[str, str]] = {
     },
 }
 _OF_DATE = ("run_date", "timezone")
+_NAMES_OF_CLASS = ("class", "type")
 _CALLED = {"triggers": "trigger", "executors": "executor", "jobstores": "jobstore"}
 
 #: What the components of a scheduler are called in sentences.
@@ -135,7 +136,14 @@ def _build_one(
         )
 
     arguments = dict(value)
-    return build(class_from_options(kind, alias, arguments, base, loaded), arguments)
+    component = build(class_from_options(kind, alias, arguments, base, loaded), arguments)
+    if not isinstance(component, base):
+        raise TypeError(
+            f'The class of {kind}["{alias}"] must be a {base.__name__}, but it made a '
+            f"{type(component).__name__}"
+        )
+
+    return component
 
 
 def _explained(
@@ -204,7 +212,17 @@ def class_from_options(
     if class_name:
         return maybe_ref(class_name)
 
-    component = "job store" if kind == "jobstores" else "executor"
     raise ValueError(
-        f'Cannot create {component} "{alias}" -- either "type" or "class" must be defined'
+        f'Cannot create {SPOKEN[kind]} "{alias}" -- either "type" or "class" must be defined'
+        + _meant_for(_NAMES_OF_CLASS, options)
     )
+
+
+def _meant_for(known: Collection[str], names: Collection[str]) -> str:
+    """Return the end of an error message: a name that was given and one that it resembles."""
+    for name in names:
+        hint = suggest(name, known)
+        if "did you mean" in hint:
+            return f'; got "{name}"{hint}'
+
+    return f"; got only: {', '.join(map(str, names))}" if names else ""

@@ -42,8 +42,8 @@ class AsyncIOScheduler(EventLoopScheduler):
                 f'event_loop must be an asyncio event loop, or a reference ("module:name") to '
                 f"one, got {loop!r} instead"
             )
-        self._given_loop = self._eventloop = loop
         super()._configure(config)
+        self._given_loop = self._eventloop = loop
 
     def start(self, paused: bool = False) -> None:
         """

@@ -43,8 +43,8 @@ class TornadoScheduler(AsyncIOScheduler):
                 f'io_loop must be an IOLoop of Tornado, or a reference ("module:name") to one, '
                 f"got {loop!r} instead"
             )
-        self._given_ioloop = self._ioloop = loop
         super()._configure(config)
+        self._given_ioloop = self._ioloop = loop
 
     def _find_loop(self) -> Any:
         self._ioloop = self._given_ioloop or IOLoop.current()

@@ -32,8 +32,9 @@ class TwistedScheduler(EventLoopScheduler):
     _reactor: Any = None
 
     def _configure(self, config: dict[str, Any]) -> None:
-        self._reactor = maybe_ref(config.pop("reactor", None))
+        reactor = maybe_ref(config.pop("reactor", None))
         super()._configure(config)
+        self._reactor = reactor
 
     def start(self, paused: bool = False) -> None:
         """Start on the reactor, which may be run later; see the base class."""

@@ -118,7 +118,15 @@ class BaseTrigger(ABC):
 
         :param start: times before it are left out (it need not be a time to run itself)
         :param end: the last time that may come out; None for no end
+        :raises TypeError: if one of them is no datetime
+        :raises ValueError: if one of them has no time zone
         """
+        _check_instant(start, "start")
+        if end is not None:
+            _check_instant(end, "end")
+        return self._iter_fire_times(start, end)
+
+    def _iter_fire_times(self, start: datetime, end: datetime | None) -> Iterator[datetime]:
         fire_time = self.get_first_fire_time(None, start)
         while fire_time is not None and not (end is not None and is_later(fire_time, end)):
             if not is_later(start, fire_time):
@@ -278,6 +286,20 @@ class BaseTrigger(ABC):
         moves_on = following is not None and is_later(following, fire_time)
 
         return following if moves_on else None
+
+
+def _check_instant(value: Any, name: str) -> None:
+    """Refuse what is no instant, with words for what was meant."""
+    if not isinstance(value, datetime):
+        raise TypeError(
+            f"{name} must be a datetime with a time zone, got {value!r} ({type(value).__name__}) "
+            f"instead"
+        )
+    if value.tzinfo is None:
+        raise ValueError(
+            f"{name} must have a time zone, got {value!r}; give it one by "
+            f"{name}.replace(tzinfo=...), or by {name}.astimezone() for that of the computer"
+        )
 
 
 def _position(classes: tuple[type, ...], name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +22,22 @@ NEW_YORK = ZoneInfo("America/New_York")
 TOKYO = ZoneInfo("Asia/Tokyo")
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "error", "words"),
+    [
+        ("2030-01-01", None, TypeError, "start must be a datetime with a time zone, got '2030"),
+        (date(2030, 1, 1), None, TypeError, r"got datetime\.date\(2030, 1, 1\) \(date\)"),
+        (datetime(2030, 1, 1), None, ValueError, "start must have a time zone, got"),
+        (NOON, "2030-01-01", TypeError, "end must be a datetime with a time zone"),
+    ],
+)
+def test_a_preview_refuses_at_once_what_is_no_instant(
+    start: Any, end: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        CronTrigger(hour=3).iter_fire_times(start, end)
 
 
 class Hourly(BaseTrigger):
