@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -155,15 +155,16 @@ class ThreadPool:
         return dropped
 
     def _take_waiting(self) -> list[Task]:
-        tasks = []
-        while not self._work_queue.empty():
-            task = self._work_queue.get()
+        tasks: list[Task] = []
+        while True:
+            try:
+                task = self._work_queue.get_nowait()
+            except Empty:  # only this tells: a thread may take the last one at any time
+                return tasks
             if isinstance(task, _Submission):
                 task.future.cancel()  # whoever waits for it would wait for ever
             if task is not None:
                 tasks.append(task)
-
-        return tasks
 
     def _join(self, seconds: float | None) -> bool:
         deadline = None if seconds is None else monotonic() + seconds

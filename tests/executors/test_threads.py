@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,15 @@ def test_the_interpreter_waits_for_tasks_unless_they_were_left_behind(
         timeout=PATIENCE,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, printed, "")
+
+
+def test_a_shutdown_that_drops_tasks_returns_each_that_is_not_run() -> None:
+    for _ in range(200):
+        pool = ThreadPool(2)
+        done: list[int] = []
+        for number in range(20):
+            pool.execute(partial(done.append, number))
+        dropped = pool.shutdown(cancel_futures=True)
+        for task in dropped:
+            task()
+        assert sorted(done) == list(range(20))
