@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from threading import Thread, current_thread
+from threading import Event, Thread, current_thread
 from typing import Any
 from weakref import WeakSet
 
@@ -27,16 +27,34 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
     _thread: Thread | None = None
 
     def _configure(self, config: dict[str, Any]) -> None:
-        self._daemon = asbool(config.pop("daemon", True))
+        daemon = asbool(config.pop("daemon", True))
         super()._configure(config)
+        self._daemon = daemon
 
     def start(self, *args: Any, **kwargs: Any) -> None:
         """Start the scheduler in a thread of its own; see the base class."""
+        self._check_uwsgi()
         self._prepare_loop()
-        BaseScheduler.start(self, *args, **kwargs)
-        self._thread = Thread(target=self._main_loop, name="APScheduler", daemon=self._daemon)
-        self._thread.start()
+        decided = Event()
+        thread = Thread(
+            target=self._loop_when_decided,
+            args=(decided,),
+            name="APScheduler",
+            daemon=self._daemon,
+        )
+        try:
+            thread.start()  # first: if no thread can be had, nothing has happened yet
+            BaseScheduler.start(self, *args, **kwargs)
+            self._thread = thread
+        finally:
+            decided.set()
         _started.add(self)
+
+    def _loop_when_decided(self, decided: Event) -> None:
+        """Run the loop once the scheduler has started; end if it could not."""
+        decided.wait()
+        if self._thread is current_thread():
+            self._main_loop()
 
     def _before_exit(self) -> None:
         super()._before_exit()

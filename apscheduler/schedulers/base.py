@@ -40,7 +40,12 @@ from ..events import (
 from ..executors.base import BaseExecutor
 from ..executors.pool import ThreadPoolExecutor
 from ..job import Job
-from ..jobstores.base import BaseJobStore, JobLookupError, UnrestorableJobError
+from ..jobstores.base import (
+    BaseJobStore,
+    JobLookupError,
+    RepeatedIdError,
+    UnrestorableJobError,
+)
 from ..jobstores.memory import MemoryJobStore
 from ..triggers.base import BaseTrigger
 from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
@@ -53,6 +58,7 @@ from ._config import (
     read_logger,
     read_retry_interval,
     warn_of_unknown,
+    warn_of_unprefixed,
 )
 from ._dispatch import Backlog, DispatchPass, earliest
 from ._handover import Handover
@@ -125,6 +131,8 @@ class BaseScheduler(metaclass=ABCMeta):
         # While they are, jobs are looked for in them: also when the scheduler is about to start,
         # and while it waits for running jobs to end.
         self._stores_are_open = False
+        # While they are, those that are added are started: also when the scheduler is about to.
+        self._executors_are_open = False
         self._is_starting = False
 
         self._prepare()
@@ -177,22 +185,26 @@ class BaseScheduler(metaclass=ABCMeta):
             raise SchedulerAlreadyRunningError
 
         self._configure({**nest(gconfig, prefix), **nest(options, None)})
+        warn_of_unprefixed(gconfig, prefix, _OPTIONS, self._logger)
 
     def _configure(self, config: dict[str, Any]) -> None:
         """Take over the options; subclasses take out theirs first."""
+        # All is read and built before any is taken over: an error leaves the scheduler as it was.
         default_logger = logging.getLogger("apscheduler.scheduler")
-        self._logger = read_logger(config.pop("logger", None), default_logger)
-        self.timezone = astimezone(config.pop("timezone", None)) or astimezone(get_localzone())
-        self.jobstore_retry_interval = read_retry_interval(
+        logger = read_logger(config.pop("logger", None), default_logger)
+        timezone = astimezone(config.pop("timezone", None)) or astimezone(get_localzone())
+        retry_interval = read_retry_interval(
             config.pop("jobstore_retry_interval", DEFAULT_RETRY_INTERVAL)
         )
-        self._job_defaults = read_job_defaults(config.pop("job_defaults", {}), self._logger)
-
-        # All are built before any is added: an error leaves the scheduler as it was.
+        job_defaults = read_job_defaults(config.pop("job_defaults", {}), logger)
         executors = self._build_all("executor", config)
         jobstores = self._build_all("jobstore", config)
-        warn_of_unknown("scheduler option", config, _OPTIONS, self._logger)
+        warn_of_unknown("scheduler option", config, _OPTIONS, logger)
 
+        self._logger = logger
+        self.timezone = timezone
+        self.jobstore_retry_interval = retry_interval
+        self._job_defaults = job_defaults
         self._executors.clear()
         for alias, executor in executors.items():
             self.add_executor(executor, alias)
@@ -250,7 +262,9 @@ class BaseScheduler(metaclass=ABCMeta):
             self.add_executor(self._create_default_executor(), "default")
 
         with self._executors_lock:
-            for alias, executor in self._executors.items():
+            executors = list(self._executors.items())
+            self._executors_are_open = True
+            for alias, executor in executors:
                 executor.start(self, alias)
 
     def _start_jobstores(self) -> None:
@@ -258,8 +272,9 @@ class BaseScheduler(metaclass=ABCMeta):
             self.add_jobstore(self._create_default_jobstore(), "default")
 
         with self._jobstores_lock:
+            stores = list(self._jobstores.items())
             self._stores_are_open = True
-            for alias, store in self._jobstores.items():
+            for alias, store in stores:
                 store.start(self, alias)
 
     def _schedule_pending_jobs(self, state: int) -> None:
@@ -288,7 +303,9 @@ class BaseScheduler(metaclass=ABCMeta):
             try:
                 self._lookup_jobstore(alias)
             except KeyError as exc:
-                raise KeyError(f'Cannot add job "{job.name}" (id {job.id}): {exc.args[0]}') from exc
+                raise KeyError(
+                    f'Cannot add job "{job.name}" (id {job.id}): {exc.args[0]}'
+                ) from exc
 
     def _adds_one_by_one(self, entries: list[Entry]) -> bool:
         """Whether programs follow each addition, or some jobs are to replace others of them."""
@@ -380,7 +397,7 @@ class BaseScheduler(metaclass=ABCMeta):
         Locks may have been held by other threads, which are not there to release them.
         """
         was_running, self.state = self.running, STATE_STOPPED
-        self._stores_are_open = self._is_starting = False
+        self._stores_are_open = self._executors_are_open = self._is_starting = False
         self._prepare()
         parts: list[BaseExecutor | BaseJobStore] = [
             *self._executors.values(),
@@ -408,6 +425,9 @@ class BaseScheduler(metaclass=ABCMeta):
     def _stop_executors(self, wait: bool | float) -> None:
         deadline = None if isinstance(wait, bool) else monotonic() + wait
         interrupt: BaseException | None = None
+        with self._executors_lock:
+            self._executors_are_open = False
+
         for alias, executor in list(self._executors.items()):
             try:
                 executor.shutdown(wait if deadline is None else max(deadline - monotonic(), 0.0))
@@ -566,7 +586,7 @@ class BaseScheduler(metaclass=ABCMeta):
     def _take_in(
         self, known: dict[str, Any], type_: str, component: Any, alias: str, options: Any
     ) -> None:
-        """Add an executor or a job store to the known ones; start it if the scheduler runs."""
+        """Add an executor or a job store to the known ones; start it if the others are."""
         kind, base = _PLUGINS[type_]
         name = ("an " if type_ == "executor" else "a ") + SPOKEN[kind]
         if alias in known:
@@ -579,7 +599,8 @@ class BaseScheduler(metaclass=ABCMeta):
                 f"Expected {name} instance or a string, got {type(component).__name__} instead"
             )
 
-        if self.state != STATE_STOPPED:
+        is_open = self._executors_are_open if type_ == "executor" else self._stores_are_open
+        if is_open or self.state != STATE_STOPPED:
             component.start(self, alias)
         known[alias] = component
 
@@ -1116,8 +1137,19 @@ class BaseScheduler(metaclass=ABCMeta):
         is_heard = self._is_heard(EVENT_JOB_ADDED)
         for job, alias, _ in entries:
             self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
+            if job.executor not in self._executors:
+                self._warn_of_unknown_executor(job)
             if is_heard:
                 self._dispatch_event(JobEvent(EVENT_JOB_ADDED, job.id, alias))
+
+    def _warn_of_unknown_executor(self, job: Job) -> None:
+        self._logger.warning(
+            'Job "%s" will not run until its executor is added: there is none by the alias of '
+            '"%s"%s',
+            job.name,
+            job.executor,
+            suggest(job.executor, self._executors),
+        )
 
     # --- the loop ------------------------------------------------------------------------------
 

@@ -216,6 +216,20 @@ class TestManyJobs:
                 [*every_minute("a", jobstore="first"), *every_minute("b", jobstore="second")]
             )
 
+    @pytest.mark.parametrize("replacing", [False, True])
+    def test_two_with_one_id_are_refused_at_once_also_before_the_start(
+        self, stopped: ManualScheduler, replacing: bool
+    ) -> None:
+        specs = every_minute("a", "b", "a", replace_existing=replacing)
+        with pytest.raises(ConflictingIdError, match=r"\(a\) conflicts with another of the jobs"):
+            stopped.add_jobs(specs)
+        assert ids(stopped) == []
+
+    def test_two_with_one_id_may_go_to_two_stores(self, scheduler: ManualScheduler) -> None:
+        scheduler.add_jobstore("memory", "other")
+        scheduler.add_jobs([*every_minute("a"), *every_minute("a", jobstore="other")])
+        assert ids(scheduler) == ["a", "a"]
+
     def test_those_that_may_replace_do_so(self, scheduler: ManualScheduler) -> None:
         scheduler.add_job(**every_minute("a", name="old")[0])
         scheduler.add_jobs(every_minute("a", "b", name="new", replace_existing=True))

@@ -50,6 +50,40 @@ def in_another_thread(function: Callable[[], Any]) -> Any:
 
 
 class TestTheThread:
+    def test_if_it_cannot_be_had_the_scheduler_is_as_it_was_and_may_start_later(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        scheduler = BackgroundScheduler()
+        scheduler.add_job(jobs.nothing, id="waiting")
+        recorder = Recorder(scheduler)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                scheduler.start()
+        assert not scheduler.running
+        assert scheduler._thread is None
+        assert [(job.id, job.pending) for job in scheduler.get_jobs()] == [("waiting", True)]
+        assert recorder.names == []
+
+        scheduler.start()
+        recorder.wait_for(EVENT_JOB_EXECUTED)
+        scheduler.shutdown()
+
+    def test_it_ends_if_the_scheduler_cannot_start(self) -> None:
+        before = threading.active_count()
+        scheduler = BackgroundScheduler()
+        scheduler.add_job(jobs.nothing, jobstore="elsewhere")
+        with pytest.raises(KeyError, match="No such job store"):
+            scheduler.start()
+        assert scheduler._thread is None
+        for thread in threading.enumerate():
+            if thread.name == "APScheduler":
+                thread.join(PATIENCE)
+        assert threading.active_count() <= before
+
     def test_start_returns_at_once_and_shutdown_ends_the_thread(self) -> None:
         scheduler = BackgroundScheduler()
         scheduler.start()

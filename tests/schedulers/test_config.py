@@ -108,6 +108,17 @@ class TestForms:
         ManualScheduler(executors=options)
         assert options == {"default": {"type": "threadpool", "max_workers": 3}}
 
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_nor_are_they_where_dotted_names_stand_beside_them(self, is_first: bool) -> None:
+        stores = {"default": {"type": "memory"}}
+        own = {"jobstores": stores}
+        dotted = {"jobstores.other.type": "memory", "jobstores.default.class": "x:Y"}
+        options: dict[str, Any] = {**own, **dotted} if is_first else {**dotted, **own}
+        scheduler = ManualScheduler()
+        scheduler.configure(options, prefix=None)
+        assert stores == {"default": {"type": "memory"}}
+        assert sorted(scheduler._jobstores) == ["default", "other"]
+
     def test_configuring_anew_forgets_what_was_configured(self) -> None:
         scheduler = ManualScheduler(executors={"slow": DebugExecutor()}, timezone="Europe/Berlin")
         scheduler.configure(jobstores={"other": MemoryJobStore()})
@@ -299,6 +310,22 @@ class TestLoggers:
             TypeError,
             'Expected a logger, its name or "module:logger", got 3 instead',
         ),
+        (
+            {"jobstores": {"default": {"typ": "memory"}}},
+            ValueError,
+            'Cannot create job store "default" -- either "type" or "class" must be defined; '
+            'got "typ"; did you mean "type"?',
+        ),
+        (
+            {"executors": {"default": {"max_workers": 3}}},
+            ValueError,
+            'either "type" or "class" must be defined; got only: max_workers',
+        ),
+        (
+            {"job_defaults": {"coalesce": None}},
+            ValueError,
+            "coalesce must be true or false, got None",
+        ),
     ],
 )
 def test_a_mistake_gets_words(options: Any, error: type[Exception], words: str) -> None:
@@ -319,6 +346,47 @@ def test_a_mistake_leaves_the_scheduler_as_it_was() -> None:
     with pytest.raises(LookupError):
         scheduler.configure(jobstores={"x": {"type": "memry"}})
     assert components(scheduler)["executors"] == ["slow: DebugExecutor"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "error"),
+    [
+        ({"executors": {"default": {"type": "threadpol"}}}, LookupError),
+        ({"executors": {"default": {"class": "tests.jobs:Greeter"}}}, TypeError),
+        ({"jobstores": {"default": {"class": "tests.jobs:Greeter"}}}, TypeError),
+        ({"job_defaults": {"coalesce": "perhaps"}}, ValueError),
+    ],
+)
+def test_a_mistake_leaves_every_option_as_it_was(
+    mistake: dict[str, Any], error: type[Exception]
+) -> None:
+    scheduler = BackgroundScheduler(
+        timezone="Europe/Berlin",
+        logger="tests.mine",
+        daemon=False,
+        jobstore_retry_interval=3,
+        job_defaults={"max_instances": 4},
+        executors={"default": {"type": "debug"}},
+    )
+    stores_and_executors = components(scheduler)
+    with pytest.raises(error):
+        scheduler.configure(timezone="UTC", daemon=True, jobstore_retry_interval=9, **mistake)
+
+    assert scheduler.timezone == ZoneInfo("Europe/Berlin")
+    assert scheduler._logger.name == "tests.mine"
+    assert scheduler.jobstore_retry_interval == 3
+    assert scheduler._job_defaults["max_instances"] == 4
+    assert not scheduler._daemon
+    assert components(scheduler) == stores_and_executors
+
+
+def test_a_known_option_without_the_prefix_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    ManualScheduler({"job_defaults": {"coalesce": False}, "timezone": "UTC", "DEBUG": True})
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        'The option "job_defaults" is ignored, for it does not begin with "apscheduler."',
+        'The option "timezone" is ignored, for it does not begin with "apscheduler."',
+    ]
+    assert 'write "apscheduler.timezone"' in caplog.text
 
 
 @pytest.mark.parametrize(

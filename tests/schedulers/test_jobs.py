@@ -29,6 +29,36 @@ def ids(scheduler: ManualScheduler, jobstore: str | None = None) -> list[str]:
 
 
 class TestAdding:
+    def test_an_executor_that_is_not_there_is_logged_with_the_nearest_one(
+        self, scheduler: ManualScheduler, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scheduler.add_job(jobs.nothing, "interval", minutes=1, executor="defualt")
+        scheduler.add_job(jobs.nothing, "interval", minutes=1)
+        (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert record.getMessage() == (
+            'Job "nothing" will not run until its executor is added: there is none by the alias '
+            'of "defualt"; did you mean "default"?'
+        )
+
+    def test_coalesce_cannot_be_none(self, scheduler: ManualScheduler) -> None:
+        with pytest.raises(ValueError, match="coalesce must be true or false, got None"):
+            scheduler.add_job(jobs.nothing, coalesce=None)
+
+    def test_an_end_that_has_passed_is_told_by_the_schedulers_clock(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scheduler = ManualScheduler(now="2100-01-01")
+        scheduler.start()
+        job = scheduler.add_job(
+            jobs.nothing, "cron", start_date="2098-01-01", end_date="2097-01-01"
+        )
+        assert job.next_run_time is None
+        assert "has no time to run from now on" in caplog.text
+
+        scheduler = ManualScheduler(now="2001-01-01")
+        with pytest.raises(ValueError, match="would never run"):
+            scheduler.add_job(jobs.nothing, "cron", month=2, day=30, end_date="2002-01-01")
+
     def test_a_job_gets_the_first_time_of_its_trigger_and_its_event(
         self, scheduler: ManualScheduler, recorder: Recorder
     ) -> None:

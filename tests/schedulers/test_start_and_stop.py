@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
-from apscheduler.events import EVENT_JOB_ADDED, EVENT_JOB_EXECUTED, JobEvent
+from apscheduler.events import (
+    EVENT_EXECUTOR_ADDED,
+    EVENT_JOB_ADDED,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOBSTORE_ADDED,
+    JobEvent,
+    SchedulerEvent,
+)
 from apscheduler.executors.base import BaseExecutor
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
 from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.memory import MemoryJobStore
@@ -271,3 +279,52 @@ def test_a_date_that_passed_during_the_pause_is_run_at_when_the_job_is_resumed(
     scheduler.advance(0)
 
     assert len(recorder.events) == 1
+
+
+@pytest.mark.parametrize("by_event", [EVENT_EXECUTOR_ADDED, EVENT_JOBSTORE_ADDED, EVENT_JOB_ADDED])
+def test_what_a_listener_adds_during_the_start_is_started_once(by_event: int) -> None:
+    class Store(MemoryJobStore):
+        starts = 0
+
+        def start(self, scheduler: Any, alias: str) -> None:
+            self.starts += 1
+            super().start(scheduler, alias)
+
+    class Executor(DebugExecutor):
+        starts = 0
+
+        def start(self, scheduler: Any, alias: str) -> None:
+            self.starts += 1
+            super().start(scheduler, alias)
+
+    def add(event: SchedulerEvent) -> None:
+        scheduler.remove_listener(add)
+        scheduler.add_executor(executor, "late")
+        scheduler.add_jobstore(store, "late")
+
+    executor, store, scheduler = Executor(), Store(), BackgroundScheduler()
+    scheduler.add_job(jobs.nothing, "interval", hours=1)
+    scheduler.add_listener(add, by_event)
+    scheduler.start()
+    assert (executor.starts, store.starts) == (1, 1)
+
+    recorder = Recorder(scheduler)
+    scheduler.add_job(jobs.nothing, executor="late", jobstore="late")
+    recorder.wait_for(EVENT_JOB_EXECUTED)
+    scheduler.shutdown()
+
+    assert not scheduler._executors_are_open
+    idle = Executor()
+    scheduler.add_executor(idle, "idle")
+    assert idle.starts == 0
+
+
+def test_a_start_that_fails_for_an_unknown_store_names_the_job(stopped: ManualScheduler) -> None:
+    stopped.add_job(jobs.nothing, "interval", id="fine")
+    stopped.add_job(jobs.nothing, "interval", id="lost", jobstore="defualt")
+    with pytest.raises(KeyError) as caught:
+        stopped.start()
+    assert caught.value.args[0] == (
+        'Cannot add job "nothing" (id lost): No such job store: defualt; did you mean "default"?'
+    )
+    assert [job.id for job in stopped.get_jobs()] == ["fine", "lost"]
