@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
-from types import AsyncGeneratorType, GeneratorType, TracebackType
+from functools import lru_cache, partial
+from types import AsyncGeneratorType, FunctionType, GeneratorType, MethodType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .._context import current_job, current_run_time, current_scheduler
@@ -180,7 +180,7 @@ def run_job(
     runs = Runs(job, jobstore_alias, logger_name)
     for run_time in runs.due(run_times):
         with runs.recording(run_time) as outcome:
-            outcome.retval = complete(job.func(*job.args, **job.kwargs))
+            outcome.retval = complete(job.func(*job.args, **job.kwargs), job.func)
 
     return runs.events
 
@@ -345,18 +345,17 @@ def _error_event(
     )
 
 
-def complete(result: Any) -> Any:
+def complete(result: Any, func: Callable[..., Any]) -> Any:
     """
     Run a coroutine to its end in an event loop of its own; give anything else back.
 
-    :raises TypeError: for a generator, since nobody would iterate over it: it would not run
+    :param func: the function of the job, which returned this
+    :raises TypeError: if it is a generator function: nobody would iterate over the generator, and
+        its body would not run
     """
     if isinstance(result, (GeneratorType, AsyncGeneratorType)):
-        kind = "a generator" if isinstance(result, GeneratorType) else "an asynchronous generator"
-        raise TypeError(
-            f"{result.__qualname__} is {kind} function: its body was not run, since nothing "
-            "iterates over what a job returns; have the job call a function that does"
-        )
+        _refuse_generator_function(func, result)
+        return result  # of a plain function, which has run
 
     if not isinstance(result, Coroutine):
         return result
@@ -374,3 +373,20 @@ def complete(result: Any) -> Any:
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(copy_context().run, asyncio.run, result).result()
+
+
+def _refuse_generator_function(
+    func: Any, result: GeneratorType[Any, Any, Any] | AsyncGeneratorType[Any, Any]
+) -> None:
+    from inspect import isasyncgenfunction, isgeneratorfunction, unwrap  # only needed here
+
+    while isinstance(func, partial):
+        func = func.func
+    func = unwrap(func)  # a decorator does not run the body either
+    call = func if isinstance(func, (FunctionType, MethodType)) else type(func).__call__
+    if isgeneratorfunction(call) or isasyncgenfunction(call):
+        kind = "a generator" if isinstance(result, GeneratorType) else "an asynchronous generator"
+        raise TypeError(
+            f"{result.__qualname__} is {kind} function: its body was not run, since nothing "
+            "iterates over what a job returns; have the job call a function that does"
+        )

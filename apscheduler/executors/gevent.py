@@ -93,17 +93,17 @@ class GeventExecutor(BaseExecutor, HoldsRuns):
         job, runs = submission.job, submission.runs
         for run_time in runs.due(submission.run_times):
             with runs.recording(run_time) as outcome:
-                outcome.retval = self._complete(job.func(*job.args, **job.kwargs))
+                outcome.retval = self._complete(job.func(*job.args, **job.kwargs), job.func)
             if isinstance(outcome.exception, gevent.GreenletExit):
                 runs.cancel(outcome.exception)
 
         submission.is_told = True
         self._run_job_success(job.id, runs.events)
 
-    def _complete(self, result: Any) -> Any:
+    def _complete(self, result: Any, func: Callable[..., Any]) -> Any:
         """Run a coroutine to its end; give anything else back."""
         if not isinstance(result, Coroutine):
-            return complete(result)
+            return complete(result, func)
 
         run = _CoroutineRun(result)
         waiting = self._threads.spawn(copy_context().run, run)
@@ -177,7 +177,7 @@ class _CoroutineRun:
 
     def __call__(self) -> None:
         try:
-            self._outcome.set_result(complete(self._run()))
+            self._outcome.set_result(complete(self._run(), self._run))
         except BaseException as exc:  # gevent would print it, too
             self._outcome.set_exception(exc)
 

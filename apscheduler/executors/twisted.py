@@ -147,7 +147,7 @@ class _ThreadRuns:
 
 
 async def _call_in_thread(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    result = complete(func(*args, **kwargs))
+    result = complete(func(*args, **kwargs), func)
     return await _Fired(result) if isinstance(result, Deferred) else result
 
 

@@ -198,7 +198,7 @@ class _ManualExecutor(BaseExecutor):
         runs = Runs(job, job._jobstore_alias, self._logger.name, self._scheduler._now)
         for run_time in runs.due(run_times):
             with runs.recording(run_time) as outcome:
-                outcome.retval = complete(job.func(*job.args, **job.kwargs))
+                outcome.retval = complete(job.func(*job.args, **job.kwargs), job.func)
             if isinstance(outcome.exception, KeyboardInterrupt):
                 self._interrupts.append(outcome.exception)
 
