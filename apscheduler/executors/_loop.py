@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
-from threading import Condition
+from threading import Condition, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,6 +53,8 @@ class Submission(Claimable):
         whatever becomes of it. They can be cancelled, too, which a thread cannot
     :ivar outcome: what became of them, if a thread has made them and the loop is to take it
     :ivar is_cancelled: whether a shutdown has told them to end
+    :ivar is_told: whether listeners have been told of them, or need not be
+    :ivar teller: the thread that does so
     :ivar is_alone: whether the thread that makes them is to report them itself, for no future does
     """
 
@@ -68,6 +70,7 @@ class Submission(Claimable):
         self.is_cancelled = False
         self.is_alone = False
         self.is_told = False
+        self.teller: int | None = None
 
     def fail(self, executor: BaseExecutor, exc: BaseException) -> None:
         """Report the runs that have been made, and that the others failed."""
@@ -213,21 +216,36 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
 
     def _finish(self, submission: Submission, result: Result) -> None:
         """Report what became of runs."""
+        try:
+            self._report(submission, result)
+        except BaseException:  # Ctrl+C: nobody comes back to it
+            self._report(submission, result)
+            raise
+
+    def _report(self, submission: Submission, result: Result) -> None:
+        """Report what became of runs, and that they do not go on; what is done is not repeated."""
         with self._changed:
-            if submission.is_told:
+            if submission.teller not in (None, get_ident()):
                 return  # the loop was taken for dead
-            submission.is_told = True
+            submission.teller = get_ident()
 
         try:
-            events = result()
-        except BaseException as exc:
-            submission.fail(self, exc)
-        else:
-            self._run_job_success(submission.job.id, events)
+            if not submission.is_told:
+                self._tell(submission, result)
         finally:
             with self._changed:
                 self._forget(submission)
                 self._changed.notify_all()
+
+    def _tell(self, submission: Submission, result: Result) -> None:
+        try:
+            events = result()
+        except BaseException as exc:
+            submission.is_told = True
+            submission.fail(self, exc)
+        else:
+            submission.is_told = True
+            self._run_job_success(submission.job.id, events)
 
     # --- when the loop has ended ---------------------------------------------------------------
 

@@ -119,11 +119,11 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
     def _tick(self) -> None:
         """Look for due jobs: here or, if a job store may keep the loop waiting, in a thread."""
-        self._loop_thread = get_ident()
-        if self.state == STATE_STOPPED:
-            return  # and the timer is the one that a shutdown needs to give up a store
-
         try:
+            self._loop_thread = get_ident()
+            if self.state == STATE_STOPPED:
+                return  # and the timer is the one that a shutdown needs to give up a store
+
             self._stop_timer()
             if self._pass is not None:
                 self._after_pass = self._after_pass or self._tick

@@ -1,32 +1,43 @@
 """
-A program that has a signal strike at line after line of the package, and shuts down each time.
+A program that has a signal strike at line after line of the package.
 
+Its handler shuts down, or raises KeyboardInterrupt as Ctrl+C does, and the program goes on.
 It ends with a traceback of all threads if one of the shutdowns waits for ever.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import faulthandler
+import linecache
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import apscheduler
 from apscheduler.events import EVENT_JOB_SUBMITTED
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.schedulers.blocking import BlockingScheduler
 from tests.faults.faulty import BytesStore
 from tests.jobs import nothing
 from tests.recorder import OUTCOMES, Recorder
 
 # Threads are started in between, too.
-FILES = (str(Path(apscheduler.__file__).parent), threading.__file__)
+PACKAGE = str(Path(apscheduler.__file__).parent)
+FILES = (PACKAGE, threading.__file__)
 PATIENCE = 20  # seconds
+# Where runs are moved on and handed over: a scheduler that is interrupted there has to know how
+# far it has come. A callback that is interrupted before its first line is lost to any event loop.
+AMID = ("_look", "hand_over")
 
 
 class Strike:
@@ -34,10 +45,13 @@ class Strike:
     Raises a signal at one line of those that the main thread comes to.
 
     :param at: the number of the line, counted from where the strike was armed
+    :param is_ctrl_c: whether an exception is raised, and only amid a look or the handover. It is
+        not raised where blocks end, for signals do not keep them from their end either
     """
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, is_ctrl_c: bool = False) -> None:
         self.left = at
+        self.is_ctrl_c = is_ctrl_c
         self.place: str | None = None
 
     def arm(self) -> None:
@@ -50,12 +64,26 @@ class Strike:
     def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         if not frame.f_code.co_filename.startswith(FILES):
             return None
-        if event == "line" and self.place is None:
+        if event == "line" and self.place is None and not self._is_spared(frame):
             self.left -= 1
             if self.left < 0:
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 signal.raise_signal(signal.SIGTERM)
         return self._trace
+
+    def _is_spared(self, frame: FrameType) -> bool:
+        if not self.is_ctrl_c:
+            return False
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        is_own = frame.f_code.co_filename.startswith(PACKAGE)
+        return not is_own or line.startswith(("with ", "finally")) or not _is_amid_handover(frame)
+
+
+def _is_amid_handover(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name not in AMID:
+        frame = frame.f_back
+
+    return frame is not None
 
 
 def busy_job() -> Callable[[], None]:
@@ -110,6 +138,105 @@ def strike_program(at: int, wait: Any) -> bool:
     return strike.place is not None
 
 
+def interrupt_loop(at: int, wait: Any) -> bool:
+    """Strike a loop on the main thread with Ctrl+C, after which the program shuts down."""
+    strike = interrupt(at)
+    runs = Runs(BlockingScheduler(timezone="UTC"))
+    scheduler.add_listener(lambda event: strike.arm(), 1)  # as it starts
+    ender = threading.Timer(0.3, shut_down)
+    ender.start()
+    try:
+        scheduler.start()
+    except KeyboardInterrupt:
+        assert strike.place is not None
+    sys.settrace(None)
+    ender.cancel()
+    ender.join()
+    runs.check(strike)
+    return strike.place is not None
+
+
+def interrupt_asyncio(at: int, wait: Any) -> bool:
+    """Strike an event loop with Ctrl+C, after which it goes on; the jobs are coroutines."""
+    return _interrupt_asyncio(at, is_coroutine=True)
+
+
+def interrupt_asyncio_threads(at: int, wait: Any) -> bool:
+    """The same; the jobs run in threads."""
+    return _interrupt_asyncio(at, is_coroutine=False)
+
+
+def _interrupt_asyncio(at: int, is_coroutine: bool) -> bool:
+    strike = interrupt(at)
+    loop = asyncio.new_event_loop()
+    new = AsyncIOScheduler(timezone="UTC", event_loop=loop, jobstore_retry_interval=0.01)
+    runs = Runs(new, is_coroutine)
+    scheduler.start()
+
+    async def live() -> None:
+        deadline = loop.time() + PATIENCE / 4
+        while loop.time() < deadline and not runs.are_all_told():
+            await asyncio.sleep(0.001)
+
+    main = loop.create_task(live())
+    strike.arm()
+    try:
+        loop.run_until_complete(main)
+    except KeyboardInterrupt:
+        assert strike.place is not None
+    sys.settrace(None)
+
+    async def end() -> None:
+        await main
+        await scheduler.shutdown()
+
+    loop.run_until_complete(end())
+    loop.close()
+    runs.check(strike)
+    return strike.place is not None
+
+
+def interrupt(at: int) -> Strike:
+    """Return a strike that raises KeyboardInterrupt."""
+
+    def raise_interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, raise_interrupt)
+    return Strike(at, is_ctrl_c=True)
+
+
+class Runs:
+    """Four jobs that are due soon, each of which is to run once, and to be told once."""
+
+    def __init__(self, new: BaseScheduler, is_coroutine: bool = False) -> None:
+        global scheduler
+        scheduler = new
+        self.made: Counter[str] = Counter()
+        self.recorder = Recorder(new, OUTCOMES)
+        soon = datetime.now(timezone.utc) + timedelta(seconds=0.02)
+        func = self.make_later if is_coroutine else self.make
+        for job_id in "0123":
+            new.add_job(func, args=[job_id], id=job_id, next_run_time=soon)
+
+    def make(self, job_id: str) -> None:
+        self.made[job_id] += 1
+
+    async def make_later(self, job_id: str) -> None:
+        self.made[job_id] += 1
+
+    def are_all_told(self) -> bool:
+        return len(self.recorder.events) >= 4
+
+    def check(self, strike: Strike) -> None:
+        kept = {job.id for job in scheduler.get_jobs()} if scheduler.running else set()
+        shut_down()
+        expected = dict.fromkeys(set("0123") - kept, 1)
+        told = Counter(event.job_id for event in self.recorder.events)
+        if (self.made, told) != (expected, expected):
+            raise AssertionError(f"{strike.place}: {kept} kept, {self.made} made, {told} told")
+
+
 def shut_down(wait: Any = True) -> None:
     if scheduler.running:
         scheduler.shutdown(wait)
@@ -124,9 +251,18 @@ def check(strike: Strike, recorder: Recorder) -> None:
     recorder.wait_for(OUTCOMES, submitted)
 
 
+STRIKES = {
+    "loop": strike_loop,
+    "program": strike_program,
+    "ctrl-c": interrupt_loop,
+    "ctrl-c-asyncio": interrupt_asyncio,
+    "ctrl-c-threads": interrupt_asyncio_threads,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("where", choices=["loop", "program"])
+    parser.add_argument("where", choices=STRIKES)
     parser.add_argument("--wait", type=float, default=None)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--step", type=int, default=1)
@@ -134,7 +270,7 @@ def main() -> None:
     wait = True if options.wait is None else options.wait
     at = options.first
     strikes = 0
-    strike = {"loop": strike_loop, "program": strike_program}[options.where]
+    strike = STRIKES[options.where]
     while True:
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         if not strike(at, wait):

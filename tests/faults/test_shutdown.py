@@ -530,6 +530,15 @@ def test_a_scheduler_that_fails_at_the_exit_keeps_no_other_from_shutting_down(
     "arguments", ["loop", "loop --wait 5", "loop --wait 0", "program", "program --wait 5"]
 )
 def test_a_signal_handler_that_shuts_down_does_so_wherever_it_strikes(arguments: str) -> None:
+    strike(arguments)
+
+
+@pytest.mark.parametrize("where", ["ctrl-c", "ctrl-c-asyncio", "ctrl-c-threads"])
+def test_ctrl_c_amid_the_handover_loses_and_doubles_no_run_wherever_it_strikes(where: str) -> None:
+    strike(where)
+
+
+def strike(arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.strike", *arguments.split(), "--step", "13"],
         cwd=ROOT,
