@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -109,6 +109,8 @@ class Backlog:
         self.stuck: dict[tuple[str, str], Advance] = {}
         # Moved on, perhaps: the write failed, and what the store holds could not be read.
         self.unclear: dict[tuple[str, str], Advance] = {}
+        # Not to be started, for another program has changed their jobs: listeners are to be told.
+        self.dropped: deque[Advance] = deque()
         # Jobs with more due runs than one pass handles; none of these is skipped.
         self.catching_up: set[tuple[str, str]] = set()
         # Jobs that coalesce, and whose last missed time has not been found yet.
@@ -159,14 +161,12 @@ class Backlog:
     def forget(self, alias: str, job_id: str | None = None) -> None:
         """Start no more runs of a job that was removed, or of all jobs of a store."""
         for known in (self._ready(), self.stuck, self.unclear):
-            if not known:
-                continue
-            if job_id is not None:
-                keys = [(alias, job_id)] if (alias, job_id) in known else []
-            else:
-                keys = [key for key in known if key[0] == alias]
-            for key in keys:
+            for key in _keys_of(known, alias, job_id):
                 known.pop(key).outcome = EVENT_JOB_REMOVED
+        for noted in (self.catching_up, self.without_executor):
+            noted.difference_update(_keys_of(noted, alias, job_id))
+        for key in _keys_of(self.stepping.begun(), alias, job_id):
+            self.stepping.forget(key)
 
     def _ready(self) -> dict[tuple[str, str], Advance]:
         if self._ready_by_job is None or not self.ready:
@@ -463,6 +463,7 @@ class DispatchPass:
                     stored,
                     advance.old,
                 )
+                self._backlog.dropped.append(advance)
                 return False
             return True
         if advance.ends:
@@ -474,6 +475,18 @@ class DispatchPass:
         except BaseException:
             stored.next_run_time = advance.old
             raise
+
+
+def _keys_of(
+    known: Collection[tuple[str, str]], alias: str, job_id: str | None
+) -> list[tuple[str, str]]:
+    """Return the key of one job if it is there, or of all jobs of a store."""
+    if not known:
+        return []
+    if job_id is None:
+        return [key for key in known if key[0] == alias]
+
+    return [(alias, job_id)] if (alias, job_id) in known else []
 
 
 def _move(store: BaseJobStore, advances: list[Advance]) -> Sequence[str]:

@@ -57,6 +57,7 @@ class Handover:
 
     def hand_over(self, backlog: Backlog, limit: int = sys.maxsize) -> None:
         """Hand over the runs that are ready: those of so many jobs at the most."""
+        self._tell_dropped(backlog)
         for _ in range(limit):
             if not self._hand_over_first(backlog):
                 return
@@ -132,6 +133,7 @@ class Handover:
 
     def drop(self, backlog: Backlog) -> None:
         """Let listeners know of the runs that no executor has taken, as the scheduler stops."""
+        self._tell_dropped(backlog)
         for advance in backlog.take_all():
             for run_time in advance.run_times:
                 self._scheduler._logger.error(
@@ -139,9 +141,18 @@ class Handover:
                     advance.job,
                     run_time,
                 )
-                self._scheduler._dispatch_event(
-                    JobExecutionEvent(EVENT_JOB_MISSED, advance.job.id, advance.alias, run_time)
-                )
+            self._tell_missed(advance)
+
+    def _tell_dropped(self, backlog: Backlog) -> None:
+        """Let listeners know of the runs that are not started; the log has been told."""
+        while backlog.dropped:
+            self._tell_missed(backlog.dropped.popleft())
+
+    def _tell_missed(self, advance: Advance) -> None:
+        for run_time in advance.run_times:
+            self._scheduler._dispatch_event(
+                JobExecutionEvent(EVENT_JOB_MISSED, advance.job.id, advance.alias, run_time)
+            )
 
     def _runs_inline(self, advance: Advance) -> bool:
         executor = self._scheduler._executors.get(advance.job.executor)
@@ -149,11 +160,15 @@ class Handover:
 
     def _note_whether_taken(self, advance: Advance, backlog: Backlog) -> None:
         """Find out whether an executor has the runs; if not, keep them for whoever goes on."""
-        executor = self._scheduler._executors.get(advance.job.executor)
-        if executor is not None and executor._taken is advance.run_times:
+        if self._is_taken(advance):
             advance.outcome = advance.outcome or EVENT_JOB_SUBMITTED
         if advance.outcome is None:
             backlog.put_back(advance)
+
+    def _is_taken(self, advance: Advance) -> bool:
+        """Whether the executor has the runs, though submitting them raised something."""
+        executor = self._scheduler._executors.get(advance.job.executor)
+        return executor is not None and executor._taken is advance.run_times
 
     def _submit(self, advance: Advance, backlog: Backlog) -> None:
         """Hand the runs of one job over; note what became of that, if it did not fail."""
@@ -170,6 +185,12 @@ class Handover:
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
+            if self._is_taken(advance):
+                advance.outcome = EVENT_JOB_SUBMITTED
+                scheduler._logger.exception(
+                    'Executor "%s" failed when it had taken job "%s" already', job.executor, job
+                )
+                return
             advance.retry_at = scheduler._now().astimezone(timezone.utc) + timedelta(
                 seconds=scheduler.jobstore_retry_interval
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -31,8 +32,12 @@ class Stepping:
     def begin_pass(self) -> None:
         self._steps_left = STEPS_PER_PASS
 
+    def begun(self) -> Collection[tuple[str, str]]:
+        """The jobs whose last time has not been reached yet."""
+        return self._progress.keys()
+
     def forget(self, key: tuple[str, str]) -> None:
-        """Begin anew with a job: it was changed."""
+        """Begin anew with a job: it was changed, or removed."""
         self._progress.pop(key, None)
 
     def last_fire_time(

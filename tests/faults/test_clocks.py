@@ -425,17 +425,20 @@ def test_a_clock_that_stands_still_is_not_taken_to_be_set_back(
     assert "set back" not in caplog.text
 
 
+STEP = timedelta(seconds=1)
+
+
 class StepTrigger(BaseTrigger):
     """A plugin of 3.x, which knows no more than the time after another one."""
 
     asked = 0
 
+    def __init__(self, step: timedelta = STEP) -> None:
+        self.step = step
+
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         StepTrigger.asked += 1
-        return MARCH_1 if previous_fire_time is None else previous_fire_time + STEP
-
-
-STEP = timedelta(seconds=1)
+        return MARCH_1 if previous_fire_time is None else previous_fire_time + self.step
 
 
 def test_a_trigger_that_goes_step_by_step_lets_others_have_their_turn_between(
@@ -485,3 +488,20 @@ def test_a_job_that_is_rescheduled_while_its_missed_times_are_gone_through_begin
     assert [event.scheduled_run_time for event in recorder.events] == [
         MARCH_1 - timedelta(hours=3)
     ]
+
+
+@pytest.mark.parametrize("remove", ["remove_job", "remove_all_jobs"])
+def test_a_job_that_takes_the_id_of_a_removed_one_begins_anew(remove: str) -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    long_ago = MARCH_1 - timedelta(days=1)
+    scheduler.add_job(print, StepTrigger(), id="steps", next_run_time=long_ago)
+    scheduler._process_jobs()
+    scheduler.remove_job("steps") if remove == "remove_job" else scheduler.remove_all_jobs()
+    seven_hours = timedelta(hours=7)
+    scheduler.add_job(print, StepTrigger(seven_hours), id="steps", next_run_time=long_ago)
+
+    scheduler.advance(0)
+
+    assert [event.scheduled_run_time for event in recorder.events] == [long_ago + 3 * seven_hours]

@@ -12,9 +12,14 @@ import pytest
 from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
     EVENT_JOB_MODIFIED,
+    EVENT_JOB_SUBMITTED,
 )
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.jobstores.base import BaseJobStore
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -245,8 +250,9 @@ def test_a_job_that_is_changed_while_its_write_is_unclear_makes_the_runs_that_ar
     assert runs == ([start] if was_moved_on or change == "renamed" else [])
 
 
-def test_a_run_that_another_program_made_unclear_is_not_started_but_logged(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("is_noticed_by", ["a pass", "the shutdown"])
+def test_a_run_that_another_program_made_unclear_is_not_started_but_missed_and_logged(
+    caplog: pytest.LogCaptureFixture, is_noticed_by: str
 ) -> None:
     logging.disable(logging.NOTSET)
     rows = BytesStore()
@@ -254,7 +260,7 @@ def test_a_run_that_another_program_made_unclear_is_not_started_but_logged(
     lookups = Faults(1, only=["lookup_job"])
     scheduler = ManualScheduler(now=MARCH_1)
     scheduler.add_jobstore(FaultyStore(FaultyStore(rows, writes), lookups))
-    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
     start = MARCH_1 + timedelta(seconds=20)
     scheduler.add_job(nothing, "interval", id="a", hours=1, start_date=start)
     scheduler.start()
@@ -265,9 +271,13 @@ def test_a_run_that_another_program_made_unclear_is_not_started_but_logged(
     rows.update_job(job)
     lookups.probability = 0
 
-    scheduler.advance(60)
+    if is_noticed_by == "a pass":
+        scheduler.advance(60)
+    else:
+        scheduler.shutdown()
 
-    assert recorder.events == []
+    runs = [(event.code, event.scheduled_run_time) for event in recorder.events]
+    assert runs == [(EVENT_JOB_MISSED, start)]
     assert "was changed before its store told" in caplog.text
 
 
@@ -333,6 +343,32 @@ def test_an_executor_that_refuses_jobs_gets_each_again_and_holds_up_no_other() -
     scheduler.advance(timedelta(minutes=1))
 
     refused.check()
+
+
+def failing_afterwards(executor: type[BaseExecutor]) -> BaseExecutor:
+    """Return an executor that does something more with each job, which fails."""
+
+    def submit(self: Any, job: Job, run_times: list[datetime]) -> None:
+        executor._do_submit_job(self, job, run_times)
+        raise InjectedError("the run was counted nowhere")
+
+    return type("FailingAfterwards", (executor,), {"_do_submit_job": submit})()
+
+
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor, DebugExecutor])
+def test_an_executor_that_fails_after_it_took_a_run_does_not_get_it_again(
+    executor: type[BaseExecutor],
+) -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_executor(failing_afterwards(executor))
+    recorder = Recorder(scheduler, EVENT_JOB_SUBMITTED | EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
+    scheduler.start()
+    scheduler.add_job(nothing, misfire_grace_time=None)
+
+    scheduler.advance(timedelta(minutes=1))
+    scheduler.shutdown()
+
+    assert [event.code for event in recorder.events] == [EVENT_JOB_SUBMITTED, EVENT_JOB_EXECUTED]
 
 
 def fail_with(exception: BaseException) -> None:
