@@ -30,6 +30,7 @@ try:
         LargeBinary,
         MetaData,
         QueuePool,
+        SingletonThreadPool,
         Table,
         Unicode,
         bindparam,
@@ -105,7 +106,8 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     :param url: where the database is: an SQLAlchemy URL
     :param engine: an engine to use instead, or a reference to one (``"module:name"``); it is left
-        open at shutdown
+        open at shutdown. One of an in-memory SQLite must not keep a database for each thread, as
+        ``create_engine("sqlite://")`` does: other threads than that of the start are refused
     :param tablename: name of the table
     :param metadata: the MetaData that the table becomes part of; None for its own
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
@@ -144,6 +146,11 @@ class SQLAlchemyJobStore(PersistentJobStore):
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
         self._create_table()
+        if self._has_database_per_thread():
+            event.listen(self.engine, "connect", _refuse_other_thread)
+
+    def _has_database_per_thread(self) -> bool:
+        return _is_in_memory(self.engine.url) and isinstance(self.engine.pool, SingletonThreadPool)
 
     def _create_table(self) -> None:
         try:
@@ -155,6 +162,8 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     def shutdown(self) -> None:
         super().shutdown()
+        if event.contains(self.engine, "connect", _refuse_other_thread):
+            event.remove(self.engine, "connect", _refuse_other_thread)
         if self._owns_engine:
             self.engine.dispose()
 
@@ -443,6 +452,14 @@ def _be_strict(connection: Any, _: object) -> None:
 
 def _is_in_memory(url: URL) -> bool:
     return url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
+
+
+def _refuse_other_thread(_: object, __: object) -> None:
+    raise RuntimeError(
+        "The engine of this job store keeps an in-memory database of its own for each thread, so "
+        'the jobs are not to be found in this one -- give url="sqlite://" instead of the engine, '
+        'or make it with poolclass=StaticPool, connect_args={"check_same_thread": False}'
+    )
 
 
 def _set_up_new_file(connection: Any, _: object) -> None:

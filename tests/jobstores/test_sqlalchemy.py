@@ -494,3 +494,29 @@ def test_a_subclass_may_look_at_jobs_as_they_come(path: Path) -> None:
             seen.clear()
             assert read()
             assert seen == [bytes]
+
+
+def test_an_engine_with_a_database_for_each_thread_tells_other_threads_so() -> None:
+    engine = sa.create_engine("sqlite://")
+    store = SQLAlchemyJobStore(engine=engine)
+    with running(store) as scheduler:
+        scheduler.add_job(record, "date", ["ran"], run_date=NOW, id="job")
+        with ThreadPoolExecutor(1) as pool:
+            error = pool.submit(store.get_next_run_time).exception()
+            assert isinstance(error, RuntimeError)
+            assert 'url="sqlite://"' in str(error)
+        scheduler.run_due()
+        assert runs == ["ran"]
+
+    with ThreadPoolExecutor(1) as pool:  # it is the user's own again
+        assert pool.submit(lambda: engine.connect().close()).exception() is None
+
+
+def test_an_in_memory_engine_with_one_database_serves_all_threads() -> None:
+    engine = sa.create_engine(
+        "sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False}
+    )
+    with running(SQLAlchemyJobStore(engine=engine)) as scheduler:
+        scheduler.add_job(record, "interval", hours=1, id="job")
+        with ThreadPoolExecutor(1) as pool:
+            assert [job.id for job in pool.submit(scheduler.get_jobs).result()] == ["job"]
