@@ -36,7 +36,9 @@ from tests.faults.faulty import Faults, FaultyExecutor, FaultyStore, faulty_list
 from tests.faults.ledger import Ledger, note_run
 
 PROBABILITY = 0.01  # that an operation of the store, the executor or the listener fails
-SAMPLES = 10  # measurements, evenly spread; the second one is what later ones are compared with
+# Measurements, evenly spread: one a minute, but this many in shorter runs. The second one is what
+# the last is compared with.
+SAMPLES = 10
 DRAIN = 120  # seconds after the last run is due in which late ones may still come
 SECOND = timedelta(seconds=1)
 
@@ -218,9 +220,10 @@ def soak(seconds: float, jobs: int, retry: float, virtual: bool) -> list[str]:
         print(f"{jobs} jobs, {ledger.expected} runs; each operation fails one time in 100")
         faults.probability = PROBABILITY
         samples = []
-        for number in range(1, SAMPLES + 1):
-            let_pass(scheduler, start + number / SAMPLES * (end - start))
-            samples.append(take_sample(number * seconds / SAMPLES / 60, ledger, errors))
+        count = max(SAMPLES, round(seconds / 60))
+        for number in range(1, count + 1):
+            let_pass(scheduler, start + number / count * (end - start))
+            samples.append(take_sample(number * seconds / count / 60, ledger, errors))
             print_sample(samples[-1])
 
         deadline = end + DRAIN * SECOND
