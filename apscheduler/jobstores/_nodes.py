@@ -5,12 +5,12 @@ from __future__ import annotations
 import pickle
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from heapq import nsmallest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._refs import maybe_ref
 from .._time import datetime_to_utc_timestamp
 from ..job import Job
+from ._run_times import RunTimes
 from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class NodeJobStore(PersistentJobStore):
             raise ValueError(f'{type(self).__name__} needs a "path" that is not empty')
 
         self.path = path
-        # By id: hash of the bytes, and run time; None for jobs that are paused or parked.
-        self._index: dict[str, tuple[int, float | None]] = {}
+        # By id: run time (None for jobs that are paused or parked), id, and hash of the bytes.
+        self._index: dict[str, Any] = {}
+        self._run_times = RunTimes(self._index)
         self._indexed_generation = 0
 
         self.close_connection_on_exit = close_connection_on_exit
@@ -97,7 +98,7 @@ class NodeJobStore(PersistentJobStore):
     @abstractmethod
     def _forget_index(self) -> None:
         """Have the next ``_refresh()`` look at all nodes. Extended by each backend."""
-        self._index.clear()
+        self._clear_index()
 
     @abstractmethod
     def _read_nodes(self, job_ids: Sequence[str]) -> Iterable[tuple[str, bytes]]:
@@ -123,30 +124,38 @@ class NodeJobStore(PersistentJobStore):
 
     def _index_node(self, job_id: str, data: bytes) -> None:
         known = self._index.get(job_id)
-        if known is None or known[0] != hash(data):
+        if known is None or known[2] != hash(data):
             job = self._restore(job_id, data)
             timestamp = None if job is None else datetime_to_utc_timestamp(job.next_run_time)
-            self._index[job_id] = (hash(data), timestamp)
+            self._note(job_id, timestamp, data)
+
+    def _note(self, job_id: str, timestamp: float | None, data: bytes) -> None:
+        entry = self._index[job_id] = (timestamp, job_id, hash(data))
+        # It cares for time and id only; the third part of its own entries is the job.
+        self._run_times.add(entry)  # type: ignore[arg-type]
 
     def _unindex(self, job_id: str) -> None:
         self._index.pop(job_id, None)
+        self._run_times.drop_outdated()
         self._forget([job_id])
+
+    def _clear_index(self) -> None:
+        self._index.clear()
+        self._run_times.clear()
 
     def _index_written(self, records: Iterable[Record]) -> None:
         """Note what we have written ourselves, so that it need not be looked at again."""
         for record in records:
-            self._index[record.id] = (hash(record.data), record.timestamp)
+            self._note(record.id, record.timestamp, record.data)
 
-    def _timed_ids(self) -> Iterator[tuple[float, str]]:
-        """Yield time and id of the jobs that wait for a time, as the server has them now."""
+    def _current_run_times(self) -> RunTimes:
+        """Return the run times of the jobs that wait for one, as the server has them now."""
         if self._indexed_generation != self._alias_generation:
             self._indexed_generation = self._alias_generation
             self._forget_index()  # jobs that were parked may be restorable, so have times
 
         self._refresh()
-        for job_id, (_, timestamp) in self._index.items():
-            if timestamp is not None:
-                yield timestamp, job_id
+        return self._run_times
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -154,16 +163,30 @@ class NodeJobStore(PersistentJobStore):
         return next(iter(self._restore_all(self._read_nodes([job_id]))), None)
 
     def _read_due(self, timestamp: float) -> list[Job]:
-        due = [job_id for time, job_id in self._timed_ids() if time <= timestamp]
+        due = [job_id for _, job_id, _ in self._current_run_times().up_to(timestamp)]
         return self._restore_all(self._read_nodes(due))
 
+    def _first_timestamp(self, after: float | None) -> float | None:
+        while True:
+            rows = self._read_first(after, 1)
+            earliest = self._earliest(rows)
+            if earliest is not None or not rows:
+                return earliest
+
+            # It is parked: there is no time to wait for until its bytes change.
+            ((job_id, _, data),) = rows
+            self._note(job_id, None, data)
+
     def _read_first(self, after: float | None, limit: int) -> Sequence[tuple[str, float, bytes]]:
-        first = nsmallest(
-            limit, (entry for entry in self._timed_ids() if after is None or entry[0] > after)
-        )
-        found = dict(self._read_nodes([job_id for _, job_id in first]))
-        # Without the bytes of a job that was removed just now, it is passed over as a parked one.
-        return [(job_id, time, found.get(job_id, b"")) for time, job_id in first]
+        """Return one job or none, whatever the limit: the index has no times of parked jobs."""
+        times = self._current_run_times()
+        while first := times.first() if after is None else times.first_after(after):
+            time, job_id, _ = first
+            for _, data in self._read_nodes([job_id]):
+                return [(job_id, cast(float, time), data)]
+            self._unindex(job_id)  # it was removed just now
+
+        return []
 
     def _read_all(self) -> list[Job]:
         return self._restore_all(self._read_all_nodes())

@@ -83,6 +83,9 @@ class EtcdJobStore(NodeJobStore):
         self._revision = 0
 
     def _refresh(self) -> None:
+        if self._revision and self._is_up_to_date():
+            return
+
         pages = list(self._pages(min_mod_revision=self._revision + 1))
         header = pages[0].header
         if header.revision < self._revision or header.raft_term < self._raft_term:
@@ -105,6 +108,14 @@ class EtcdJobStore(NodeJobStore):
                 self._unindex(job_id)
 
         self._revision = revision
+
+    def _is_up_to_date(self) -> bool:
+        """Tell whether nobody has written anything since: to find changes takes a look at all."""
+        answer = self.client.get_range_response(self._prefix, None, keys_only=True)
+        return (answer.header.revision, answer.header.raft_term) == (
+            self._revision,
+            self._raft_term,
+        )
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ class ZooKeeperJobStore(NodeJobStore):
 
     def _refresh(self) -> None:
         if self._all_changed:
-            self._index.clear()
+            self._clear_index()
             self._list_changed, self._all_changed = True, False
 
         try:

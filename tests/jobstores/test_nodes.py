@@ -320,6 +320,33 @@ def test_nothing_is_read_again_while_nothing_changes(
     assert len(restored) == 1
 
 
+def test_etcd_looks_through_its_keys_only_if_somebody_has_written_something(
+    etcd: Etcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = etcd.fresh()
+    store = EtcdJobStore(**place)
+    with running(store) as scheduler, running(EtcdJobStore(**place)) as other:
+        many_due_jobs(scheduler, 100)
+        assert store.get_next_run_time() == NOW + HOUR
+        looks: list[object] = []
+        ask = store.client.get_range_response
+
+        def noting(start: Any, end: Any, **options: Any) -> Any:
+            if end is not None:
+                looks.append(start)
+            return ask(start, end, **options)
+
+        monkeypatch.setattr(store.client, "get_range_response", noting)
+        for _ in range(5):
+            assert store.get_due_jobs(NOW) == []
+            assert store.get_next_run_time() == NOW + HOUR
+        assert looks == []
+
+        other.modify_job("job 7", next_run_time=NOW)
+        assert [job.id for job in store.get_due_jobs(NOW)] == ["job 7"]
+        assert len(looks) == 1
+
+
 def test_the_list_of_jobs_tells_time_and_state(
     store: ZooKeeperJobStore | EtcdJobStore, scheduler: ManualScheduler
 ) -> None:
