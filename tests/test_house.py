@@ -41,6 +41,7 @@ HOMES = {
     "pymongo": "mongodb",
     "kazoo": "zookeeper",
     "etcd3": "etcd",
+    "grpc": "etcd",  # etcd3 speaks by it, and its errors say what was too large
     "tornado": "tornado",
     "twisted": "twisted",
     "gevent": "gevent",

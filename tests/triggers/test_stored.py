@@ -97,7 +97,7 @@ def first_ten(trigger: BaseTrigger) -> list[datetime]:
     return list(islice(trigger.iter_fire_times(START), 10))
 
 
-@pytest.mark.parametrize("trigger", TRIGGERS, ids=str)
+@pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: type(trigger).__name__)
 def test_a_trigger_survives_pickling(trigger: BaseTrigger) -> None:
     copy = pickle.loads(pickle.dumps(trigger))
 
