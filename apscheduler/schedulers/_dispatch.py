@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..events import EVENT_JOB_REMOVED
+from ..events import EVENT_JOB_MISSED, EVENT_JOB_REMOVED
 from ._clock import SetBacks
 from ._interrupts import is_interrupt
 from ._stepping import Stepping
@@ -109,7 +109,7 @@ class Backlog:
         self.stuck: dict[tuple[str, str], Advance] = {}
         # Moved on, perhaps: the write failed, and what the store holds could not be read.
         self.unclear: dict[tuple[str, str], Advance] = {}
-        # Not to be started, for another program has changed their jobs: listeners are to be told.
+        # Not to be started, for their jobs were changed: listeners are to be told.
         self.dropped: deque[Advance] = deque()
         # Jobs with more due runs than one pass handles; none of these is skipped.
         self.catching_up: set[tuple[str, str]] = set()
@@ -135,7 +135,7 @@ class Backlog:
         for key, advance in list(self.stuck.items()):
             if now is None or advance.retry_at is None or advance.retry_at <= now:
                 self.make_ready([advance])
-                del self.stuck[key]
+                self.stuck.pop(key, None)
 
     def clear_up(self, alias: str, job_id: str, stored: Job | None) -> bool:
         """
@@ -160,13 +160,26 @@ class Backlog:
 
     def forget(self, alias: str, job_id: str | None = None) -> None:
         """Start no more runs of a job that was removed, or of all jobs of a store."""
-        for known in (self._ready(), self.stuck, self.unclear):
+        self.drop_stuck(alias, job_id)
+        for known in (self._ready(), self.unclear):
             for key in _keys_of(known, alias, job_id):
                 known.pop(key).outcome = EVENT_JOB_REMOVED
         for noted in (self.catching_up, self.without_executor):
             noted.difference_update(_keys_of(noted, alias, job_id))
         for key in _keys_of(self.stepping.begun(), alias, job_id):
             self.stepping.forget(key)
+
+    def drop_stuck(self, alias: str, job_id: str | None = None) -> bool:
+        """
+        Do not try again to start what could not be: the job was paused or removed meanwhile.
+
+        :return: whether there was something; listeners are told of it as missed
+        """
+        keys = _keys_of(self.stuck, alias, job_id)
+        for key in keys:
+            self.dropped.append(self.stuck[key])
+            self.stuck.pop(key).outcome = EVENT_JOB_MISSED
+        return bool(keys)
 
     def _ready(self) -> dict[tuple[str, str], Advance]:
         if self._ready_by_job is None or not self.ready:
@@ -191,7 +204,7 @@ class Backlog:
         return [advance for advance in advances if advance.outcome is None]
 
     def earliest_retry(self) -> datetime | None:
-        return earliest([advance.retry_at for advance in self.stuck.values()])
+        return earliest([advance.retry_at for advance in list(self.stuck.values())])
 
 
 class DispatchPass:
@@ -282,8 +295,7 @@ class DispatchPass:
     def _process_due_jobs(self, alias: str, store: BaseJobStore) -> datetime | None:
         """Move due jobs on. Return when to look after those that had to stay; None if none had."""
         staying: list[datetime] = []
-        moving: list[Advance] = []
-        ending: list[Advance] = []
+        advances: list[Advance] = []  # in the order in which they are due
         for job in store.get_due_jobs(self._now):
             stays_until = self._stays_until(alias, job)
             if stays_until is not None:
@@ -293,15 +305,11 @@ class DispatchPass:
             advance = self._decide(alias, job)
             if advance is None:
                 staying.append(self._now_utc)  # other threads and other jobs have their turn first
-            elif advance.ends:
-                ending.append(advance)
             else:
-                moving.append(advance)
+                advances.append(advance)
 
-        if moving:
-            self._write(store, moving, lambda: _move(store, moving))
-        if ending:
-            self._write(store, ending, lambda: store.remove_jobs([a.job.id for a in ending]))
+        if advances:
+            self._write(store, advances)
         if self._has_unclear(alias):
             staying.append(self._retry_at)
 
@@ -320,7 +328,7 @@ class DispatchPass:
         key = (alias, job.id)
         if key in self._waiting or key in backlog.unclear:
             return self._retry_at
-        if key in backlog.catching_up and not executor.has_room(job):
+        if key in backlog.catching_up and not (job.coalesce or executor.has_room(job)):
             return self._now_utc + CATCH_UP_PAUSE
 
         return None
@@ -367,6 +375,8 @@ class DispatchPass:
             return Advance(alias, job, due, due, None, exc)
 
     def _coalesced(self, alias: str, job: Job, due: datetime) -> Advance | None:
+        if self._backlog.catching_up:  # it may not have coalesced before
+            self._backlog.catching_up.discard((alias, job.id))
         run_time = due
         following = job.trigger.get_next_fire_time(run_time, self._now)
         if following is not None and following <= self._now_utc:
@@ -395,12 +405,10 @@ class DispatchPass:
 
         return Advance(alias, job, run_times, due, _checked(following, run_times[-1]))
 
-    def _write(
-        self, store: BaseJobStore, advances: list[Advance], write: Callable[[], Sequence[str]]
-    ) -> None:
-        """Write advances to the store at once; start what it accepted."""
+    def _write(self, store: BaseJobStore, advances: list[Advance]) -> None:
+        """Write advances to the store; start what it accepted, in the order that they have."""
         try:
-            missing = set(write())
+            missing = _move_on(store, advances)
             # Somebody else removed the missing ones: they are not to run.
             started = [a for a in advances if a.job.id not in missing] if missing else advances
             self._backlog.make_ready(started)
@@ -489,11 +497,22 @@ def _keys_of(
     return [(alias, job_id)] if (alias, job_id) in known else []
 
 
-def _move(store: BaseJobStore, advances: list[Advance]) -> Sequence[str]:
+def _move_on(store: BaseJobStore, advances: Sequence[Advance]) -> set[str]:
+    """Move jobs on, and remove those that end; return the ids of those that are not there."""
+    moving: list[Job] = []
+    ending: list[str] = []
     for advance in advances:
-        advance.job.next_run_time = advance.new
+        job = advance.job
+        if advance.ends:
+            ending.append(job.id)
+        else:
+            job.next_run_time = advance.new
+            moving.append(job)
 
-    return store.update_jobs([advance.job for advance in advances])
+    missing = set(store.update_jobs(moving)) if moving else set()
+    if ending:
+        missing.update(store.remove_jobs(ending))
+    return missing
 
 
 def _checked(following: datetime | None, run_time: datetime) -> datetime | None:

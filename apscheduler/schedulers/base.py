@@ -529,7 +529,8 @@ class BaseScheduler(metaclass=ABCMeta):
 
         self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_ADDED, alias))
         if self.state == STATE_RUNNING:
-            self._backlog.release_stuck()
+            with self._jobstores_lock:
+                self._backlog.release_stuck()
             self.wakeup()  # jobs may have been waiting for this executor
 
     def remove_executor(self, alias: str, shutdown: bool = True) -> None:
@@ -817,6 +818,8 @@ class BaseScheduler(metaclass=ABCMeta):
                     for name, value in before.items():
                         setattr(job, name, value)
                     raise
+                if "next_run_time" in changes and job.next_run_time is None:
+                    has_run_ready |= self._backlog.drop_stuck(alias, job_id)
 
             is_earlier = alias is not None and self._is_before_next_look(job)
 
@@ -935,6 +938,8 @@ class BaseScheduler(metaclass=ABCMeta):
 
         self._tell(EVENT_JOB_REMOVED, job_id, alias)
         self._logger.info("Removed job %s", job_id)
+        if self._backlog.dropped:
+            self.wakeup()
 
     def _remove_from_store(self, job_id: str, jobstore: str | None) -> str:
         for position, (job, alias, _) in enumerate(self._pending_jobs):
@@ -946,6 +951,8 @@ class BaseScheduler(metaclass=ABCMeta):
             with suppress(JobLookupError):
                 store.remove_job(job_id)
                 self._backlog.forget(alias, job_id)
+                return alias
+            if self._backlog.drop_stuck(alias, job_id):  # its last run: it has left its store
                 return alias
 
         raise JobLookupError(job_id)
@@ -965,6 +972,8 @@ class BaseScheduler(metaclass=ABCMeta):
                 self._backlog.forget(alias)
 
         self._dispatch_event(SchedulerEvent(EVENT_ALL_JOBS_REMOVED, jobstore))
+        if self._backlog.dropped:
+            self.wakeup()
 
     def print_jobs(self, jobstore: str | None = None, out: IO[str] | None = None) -> None:
         """

@@ -30,6 +30,7 @@ from tests.recorder import OUTCOMES, Recorder
 from .conftest import MARCH_1
 
 TEN_YEARS = timedelta(days=3652)
+MINUTE = timedelta(minutes=1)
 
 
 def seconds(times: list[datetime]) -> list[float]:
@@ -202,6 +203,53 @@ class TestLateRuns:
         assert recorder.events == []
 
 
+def test_a_job_that_is_to_coalesce_from_now_on_catches_up_at_once(
+    stopped: ManualScheduler,
+) -> None:
+    class Busy(BaseExecutor):
+        def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+            """Go on for ever."""
+
+    stopped.add_executor(Busy())
+    stopped.start(paused=True)
+    recorder = Recorder(stopped, EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES)
+    job = stopped.add_job(jobs.nothing, "interval", seconds=1, coalesce=False)
+    stopped.advance(2500)
+    stopped.resume()
+    stopped.run_due()
+    assert recorder.names == ["JOB_SUBMITTED"]  # of 1000 runs; the others wait for their end
+
+    job.modify(coalesce=True)
+    stopped.run_due()
+    assert recorder.names == ["JOB_SUBMITTED", "JOB_MAX_INSTANCES"]
+    assert job.next_run_time == stopped.now + timedelta(seconds=1)
+
+
+class TestOrder:
+    def test_at_one_time_jobs_run_in_the_order_in_which_they_were_added(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        runs: list[str] = []
+        at = MARCH_1 + timedelta(seconds=10)
+        scheduler.add_job(runs.append, "date", ["first"], run_date=at)
+        scheduler.add_job(runs.append, "interval", ["second"], seconds=10)
+        scheduler.add_job(runs.append, "date", ["third"], run_date=at)
+        scheduler.advance(10)
+        assert runs == ["first", "second", "third"]
+
+    def test_late_runs_are_made_in_the_order_in_which_they_were_due(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        runs: list[str] = []
+        scheduler.add_job(runs.append, "interval", [":05"], seconds=5)
+        scheduler.add_job(runs.append, "date", [":01"], run_date=MARCH_1 + timedelta(seconds=1))
+        scheduler.pause()
+        scheduler.advance(6)
+        scheduler.resume()
+        scheduler.run_due()
+        assert runs == [":01", ":05"]
+
+
 class TestInstanceLimit:
     def test_a_run_too_many_is_refused_and_told(
         self, stopped: ManualScheduler, caplog: pytest.LogCaptureFixture
@@ -364,6 +412,54 @@ class TestFailingExecutors:
         stopped.advance(40)
         times = seconds([event.scheduled_run_time for event in recorder.events])
         assert times == list(range(4, 41, 4))
+
+    @pytest.mark.parametrize(
+        ("method", "trigger"),
+        [
+            ("remove_job", "interval"),
+            ("remove_job", "date"),  # it has left its store with its last run
+            ("remove_all_jobs", "interval"),
+            ("remove_all_jobs", "date"),
+            ("pause_job", "interval"),
+        ],
+    )
+    def test_a_run_that_waits_is_dropped_and_told_if_its_job_is_removed_or_paused(
+        self, stopped: ManualScheduler, method: str, trigger: str
+    ) -> None:
+        stopped.add_executor(self.FlakyExecutor(1))
+        stopped.start()
+        recorder = Recorder(stopped, EVENT_JOB_SUBMITTED | OUTCOMES)
+        arguments = {"minutes": 1} if trigger == "interval" else {"run_date": MARCH_1 + MINUTE}
+        stopped.add_job(jobs.nothing, trigger, id="job", **arguments)
+        stopped.advance(60)
+        getattr(stopped, method)(*([] if method == "remove_all_jobs" else ["job"]))
+        stopped.advance(300)
+        assert recorder.names == ["JOB_MISSED"]
+        assert recorder.events[0].scheduled_run_time == MARCH_1 + MINUTE
+
+    def test_a_run_that_waits_is_made_though_its_job_is_changed(
+        self, stopped: ManualScheduler
+    ) -> None:
+        stopped.add_executor(self.FlakyExecutor(1))
+        stopped.start()
+        recorder = Recorder(stopped, OUTCOMES)
+        stopped.add_job(jobs.nothing, "interval", minutes=1, id="job")
+        stopped.advance(60)
+        stopped.modify_job("job", name="other")
+        stopped.advance(10)
+        assert recorder.names == ["JOB_EXECUTED"]
+
+    def test_an_executor_that_is_added_has_waiting_runs_tried_again_at_once(
+        self, stopped: ManualScheduler
+    ) -> None:
+        stopped.add_executor(self.FlakyExecutor(1))
+        stopped.start()
+        recorder = Recorder(stopped, OUTCOMES)
+        stopped.add_job(jobs.nothing, "interval", minutes=1)
+        stopped.advance(60)
+        stopped.add_executor(DebugExecutor(), "other")
+        stopped.run_due()
+        assert recorder.names == ["JOB_EXECUTED"]
 
     def test_a_run_that_was_never_taken_is_told_when_the_scheduler_stops(
         self, stopped: ManualScheduler, caplog: pytest.LogCaptureFixture
