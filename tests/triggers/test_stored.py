@@ -97,6 +97,21 @@ def first_ten(trigger: BaseTrigger) -> list[datetime]:
     return list(islice(trigger.iter_fire_times(START), 10))
 
 
+@pytest.mark.parametrize(
+    ("line", "is_same"),
+    [("30 5 * * *", True), ("0 5 * * mon-fri", True), ("0 0 13 * fri", False)],
+)
+def test_a_crontab_line_is_the_schedule_that_3_x_stored_for_it(line: str, is_same: bool) -> None:
+    stored = CronTrigger.__new__(CronTrigger)
+    state = CronTrigger.from_crontab(line, BERLIN).__getstate__()
+    stored.__setstate__({key: value for key, value in state.items() if key != "crontab"})
+
+    added = CronTrigger.from_crontab(line, BERLIN)
+    assert added.is_same_schedule(stored) is is_same
+    assert stored.is_same_schedule(added) is is_same
+    assert not added.is_same_schedule(CronTrigger.from_crontab("31 5 * * *", BERLIN))
+
+
 @pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: type(trigger).__name__)
 def test_a_trigger_survives_pickling(trigger: BaseTrigger) -> None:
     copy = pickle.loads(pickle.dumps(trigger))

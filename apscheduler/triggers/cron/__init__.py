@@ -249,11 +249,21 @@ class CronTrigger(BaseTrigger):
         return (
             type(other) is type(self)
             and self.fields == other.fields
-            and (self._crontab, self.jitter) == (other._crontab, other.jitter)
+            and self.jitter == other.jitter
+            and self._has_same_dialect(other)
             and same_zone(self.timezone, other.timezone)
             and same_time(self.start_date, other.start_date)
             and same_time(self.end_date, other.end_date)
         )
+
+    def _has_same_dialect(self, other: CronTrigger) -> bool:
+        if self._crontab == other._crontab:
+            return True
+
+        # 3.x stored the fields of a line alone. They say the same, but for runs at clock changes,
+        # unless either day may match: then a job that is added again keeps its next run.
+        lines = [text for text in (self._crontab, other._crontab) if text is not None]
+        return len(lines) == 1 and not CrontabLine(lines[0]).either_day
 
     def __getstate__(self) -> dict[str, Any]:
         state = {
