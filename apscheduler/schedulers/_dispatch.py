@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -197,10 +198,13 @@ class Backlog:
 
     def take_all(self) -> list[Advance]:
         """Take out all that wait to be handed over."""
-        advances = dict.fromkeys([*self.ready, *self.stuck.values()])
+        advances: dict[Advance, None] = {}
         self._ready_by_job = None
-        self.ready.clear()
-        self.stuck.clear()
+        with suppress(IndexError, KeyError):  # one by one: another thread may be taking them
+            while self.stuck:
+                advances[self.stuck.popitem()[1]] = None
+            while self.ready:
+                advances[self.ready.popleft()] = None
         return [advance for advance in advances if advance.outcome is None]
 
     def earliest_retry(self) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta, timezone
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..events import (
@@ -54,24 +55,65 @@ class Handover:
         self._outcome_lock = scheduler._create_lock()
         self._early_outcomes: dict[tuple[str | None, str], Held] = {}
         self.is_held = False  # while the scheduler is paused, what is ready waits
+        # For each thread that runs jobs as it hands them over: a lock that it holds meanwhile.
+        self._inline: list[Any] = []
 
     def hand_over(self, backlog: Backlog, limit: int = sys.maxsize) -> None:
         """Hand over the runs that are ready: those of so many jobs at the most."""
         self._tell_dropped(backlog)
-        for _ in range(limit):
-            if not self._hand_over_first(backlog):
-                return
+        held: list[Any] = []
+        try:
+            for _ in range(limit):
+                if not self._hand_over_first(backlog, held):
+                    break
+        finally:
+            for lock in held:
+                self._inline.remove(lock)
+                lock.release()
 
-    def _hand_over_first(self, backlog: Backlog) -> bool:
+        if held and self._scheduler._backlog is not backlog:
+            self.drop(backlog)  # the scheduler has stopped meanwhile, and left this to us
+
+    def _note_inline(self, held: list[Any]) -> None:
+        """Let a shutdown know that this thread runs jobs, until it has handed over all."""
+        if not held:
+            lock = self._scheduler._create_lock()
+            lock.acquire()
+            held.append(lock)
+            self._inline.append(lock)
+
+    def runs_inline_elsewhere(self) -> bool:
+        """Tell whether another thread runs jobs as it hands them over."""
+        return bool(self._of_other_threads())
+
+    def _of_other_threads(self) -> list[Any]:
+        return [lock for lock in list(self._inline) if not _wait_for(lock, 0)]
+
+    def wait_for_inline(self, seconds: float | None) -> bool:
+        """
+        Wait until no other thread runs jobs as it hands them over.
+
+        :param seconds: how long to wait at most; None: as long as it takes
+        :return: whether there was one
+        """
+        others = self._of_other_threads()
+        deadline = None if seconds is None else monotonic() + seconds
+        for lock in others:
+            _wait_for(lock, None if deadline is None else max(deadline - monotonic(), 0.0))
+
+        return bool(others)
+
+    def _hand_over_first(self, backlog: Backlog, held: list[Any]) -> bool:
         """Hand over the runs of the job that is the first; False if there is none."""
         advance: Advance | None = None
         is_heard = False
         try:
             with self._submission_lock:
-                if self.is_held or not backlog.ready:
+                place = self._place_of_next(backlog)
+                if place is None:
                     return False
-                advance = backlog.ready[0]
-                del backlog.ready[0]
+                advance = backlog.ready[place]
+                del backlog.ready[place]
                 if advance.outcome is not None:
                     advance = None
                     return True
@@ -79,7 +121,9 @@ class Handover:
                 if is_heard:
                     self._hold_outcomes(advance)
                 runs_inline = self._runs_inline(advance)
-                if not runs_inline:
+                if runs_inline:
+                    self._note_inline(held)
+                else:
                     self._submit(advance, backlog)
 
             if runs_inline:  # without the lock: the job may wait for a shutdown
@@ -98,6 +142,16 @@ class Handover:
                         self._release_outcomes(advance)
 
         return True
+
+    def _place_of_next(self, backlog: Backlog) -> int | None:
+        if self.is_held or not backlog.ready:
+            return None
+        if not (self._scheduler._shutting_down and self.runs_inline_elsewhere()):
+            return 0
+
+        # What runs in the very thread that hands it over is left to the one that is at it already.
+        places = enumerate(list(backlog.ready))
+        return next((at for at, advance in places if not self._runs_inline(advance)), None)
 
     def _hold_outcomes(self, advance: Advance) -> None:
         key = (advance.job._jobstore_alias, advance.job.id)
@@ -218,3 +272,15 @@ class Handover:
             scheduler._tell(EVENT_JOB_REMOVED, job_id, alias)
         elif advance.error is not None:
             scheduler._tell(EVENT_JOB_MODIFIED, job_id, alias)
+
+
+def _wait_for(lock: Any, seconds: float | None) -> bool:
+    """Wait until a lock is free, or held by this thread; False if it is not in that time."""
+    if seconds is None:
+        is_free = lock.acquire()
+    else:
+        is_free = lock.acquire(True, seconds) if seconds else lock.acquire(False)
+    if is_free:
+        lock.release()
+
+    return bool(is_free)

@@ -378,8 +378,9 @@ class BaseScheduler(metaclass=ABCMeta):
         self._hand_over_ready_runs()
 
     def _leave_shutdown(self) -> None:
-        self._handover.drop(self._backlog)
-        self._backlog = Backlog()
+        backlog, self._backlog = self._backlog, Backlog()
+        if not self._handover.runs_inline_elsewhere():  # else that thread makes the rest
+            self._handover.drop(backlog)
         self._shutting_down = False
         self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
@@ -428,6 +429,12 @@ class BaseScheduler(metaclass=ABCMeta):
         with self._executors_lock:
             self._executors_are_open = False
 
+        try:
+            self._wait_for_inline_runs(wait)
+        except BaseException as exc:
+            if not is_interrupt(exc):
+                raise
+            interrupt, wait, deadline = exc, False, None
         for alias, executor in list(self._executors.items()):
             try:
                 executor.shutdown(wait if deadline is None else max(deadline - monotonic(), 0.0))
@@ -439,6 +446,13 @@ class BaseScheduler(metaclass=ABCMeta):
 
         if interrupt is not None:
             raise interrupt
+
+    def _wait_for_inline_runs(self, wait: bool | float) -> None:
+        """Wait for jobs that run in the threads that hand them over, but for one that asks."""
+        if wait is False:
+            return
+        if self._handover.wait_for_inline(None if wait is True else wait):
+            self._handover.hand_over(self._backlog)  # what came after they had looked
 
     def _stop_jobstores(self) -> None:
         with self._jobstores_lock:
