@@ -179,7 +179,7 @@ def complaints(samples: list[Sample], ledger: Ledger) -> Iterator[str]:
     if last.memory > 1.05 * second.memory:
         yield f"memory grew from {second.memory:.1f} MB to {last.memory:.1f} MB"
     for name in ("threads", "files", "tracebacks"):
-        # A few are there only while a measured moment lasts; what has grown is there in all of them.
+        # A few are there only while a measured moment lasts; what has grown is there each time.
         at_last = min(getattr(sample, name) for sample in samples[-3:])
         if at_last > getattr(second, name) + 3:
             yield f"{name} grew from {getattr(second, name)} to {at_last}"
