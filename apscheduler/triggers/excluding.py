@@ -7,11 +7,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence, Sized
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any, cast
 
-from .._time import UTC, asdate, is_later, localize
+from .._time import UTC, asdate, astimezone, exists, is_later, localize
 from ._dates import instant_of, just_before
 from ._walk import one_search
 from .base import BaseTrigger, check_version, twin
 from .combining import dump_trigger, load_trigger
+from .cron._clock import clock_of
 
 DAY = timedelta(days=1)
 MAX_EXCLUSIONS = 10_000  # one after the other, such as 27 years of a window that leaves no time
@@ -307,13 +308,21 @@ def _later(fire_time: datetime, start: datetime, end: datetime) -> datetime:
     # The end may come twice, too: it is the one that lies ahead.
     for fold in (0, 1):
         try:
-            resumed = localize(end.replace(fold=fold), cast("tzinfo", fire_time.tzinfo))
+            resumed = _first_from(end.replace(fold=fold), fire_time.tzinfo)
         except OverflowError:  # it ends with the calendar
             return datetime.max.replace(tzinfo=UTC)
         if is_later(resumed, fire_time):
             return just_before(resumed)
 
     return fire_time
+
+
+def _first_from(local: datetime, tz: tzinfo | None) -> datetime:
+    """Return when clocks show a time; if a gap leaves it out, when they first show a later one."""
+    zone = astimezone(cast("tzinfo", tz))
+    named = local.replace(tzinfo=zone)
+    change = None if exists(named) else clock_of(zone).change_near(named)
+    return localize(local, zone) if change is None else change.at
 
 
 def _earlier(fire_time: datetime, start: datetime) -> datetime:
