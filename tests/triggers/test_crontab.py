@@ -198,8 +198,12 @@ def test_the_two_dialects_are_told_apart() -> None:
     assert repr(keywords) == (
         "<CronTrigger (day_of_week='sun', hour='9', minute='0', timezone='UTC')>"
     )
-    assert not line.is_same_schedule(keywords)
     assert line.is_same_schedule(CronTrigger.from_crontab("0  9 * * 0", "UTC"))
+    # The next run of a job stays, unless the words mean other days in the other dialect.
+    assert line.is_same_schedule(keywords)
+    either_day = CronTrigger.from_crontab("0 9 13 * 0", "UTC")
+    both_days = CronTrigger(hour=9, minute=0, day=13, day_of_week="sun", timezone="UTC")
+    assert not either_day.is_same_schedule(both_days)
 
 
 def test_the_fields_of_a_line_are_there_to_be_read() -> None:
