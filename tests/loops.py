@@ -7,11 +7,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import pytest
 
 PATIENCE = 30  # seconds
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let an asyncio loop run until the condition holds."""
+    deadline = monotonic() + PATIENCE
+    while not condition():
+        assert monotonic() < deadline
+        await asyncio.sleep(0.001)
 
 
 class Loop:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from threading import Barrier, Event, current_thread
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
+from tests.loops import until
 from tests.recorder import PATIENCE, Recorder
 
 
@@ -34,13 +33,6 @@ class Callable1:
 
 class Inherits(Callable1):
     pass
-
-
-async def until(condition: Callable[[], object]) -> None:
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline
-        await asyncio.sleep(0.001)
 
 
 async def result_of(func: Any, executor: AsyncIOExecutor | None = None) -> Any:

@@ -91,6 +91,14 @@ def test_a_job_that_another_process_adds_at_the_same_time_is_replaced(
         assert store.races == 0
 
 
+def store_with(scheduler: ManualScheduler, id: str, setting: str, value: object) -> None:
+    """Let the only job of a store on SQL have a setting as other programs may have left it."""
+    store = cast(SQLAlchemyJobStore, scheduler._jobstores["default"])
+    state = state_of(scheduler, id, **{setting: value})
+    with store.engine.begin() as connection:
+        connection.execute(store.jobs_t.update().values(job_state=state))
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -107,10 +115,7 @@ def test_a_job_that_another_process_adds_at_the_same_time_is_replaced(
 def test_a_job_with_a_setting_of_a_wrong_type_is_parked(setting: str, value: object) -> None:
     with running(SQLAlchemyJobStore("sqlite://")) as scheduler:
         scheduler.add_job(record, "date", ["broken"], run_date=NOW, id="broken")
-        store = cast(SQLAlchemyJobStore, scheduler._jobstores["default"])
-        damaged = state_of(scheduler, "broken", **{setting: value})
-        with store.engine.begin() as connection:
-            connection.execute(store.jobs_t.update().values(job_state=damaged))
+        store_with(scheduler, "broken", setting, value)
         scheduler.add_job(record, "date", ["good"], run_date=NOW, id="good")
 
         scheduler.run_due()
@@ -126,10 +131,7 @@ def test_a_job_with_a_setting_of_a_wrong_type_is_parked(setting: str, value: obj
 def test_a_job_with_settings_that_3_x_let_pass_runs(setting: str, value: object) -> None:
     with running(SQLAlchemyJobStore("sqlite://")) as scheduler:
         scheduler.add_job(record, "date", ["run"], run_date=NOW, id="job")
-        store = cast(SQLAlchemyJobStore, scheduler._jobstores["default"])
-        stored = state_of(scheduler, "job", **{setting: value})
-        with store.engine.begin() as connection:
-            connection.execute(store.jobs_t.update().values(job_state=stored))
+        store_with(scheduler, "job", setting, value)
 
         scheduler.run_due()
         assert runs == ["run"]

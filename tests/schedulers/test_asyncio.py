@@ -8,10 +8,8 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from functools import partial
 from threading import Event, Thread
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -27,15 +25,8 @@ from apscheduler.executors.base import BaseExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler, run_in_event_loop
+from tests.loops import until
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until the condition holds."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline
-        await asyncio.sleep(0.001)
 
 
 class TestStart:

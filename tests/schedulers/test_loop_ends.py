@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from threading import Event, Thread, current_thread
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -26,15 +25,24 @@ from apscheduler.executors.base import LoopEndedError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from tests.loops import until
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
+# The beginning of a program, up to the end of a class.
+WITH_A_SLOW_STORE = """
+import asyncio, threading
+from apscheduler.events import EVENT_JOB_MISSED, EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop run until the condition holds."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline
-        await asyncio.sleep(0.001)
+class Slow(MemoryJobStore):
+    asked, goes_on = threading.Event(), threading.Event()
+    def may_block(self):
+        return True
+    def get_due_jobs(self, now):
+        self.asked.set()
+        self.goes_on.wait()
+        return super().get_due_jobs(now)"""
 
 
 def run_and_close(loop: asyncio.AbstractEventLoop, main: Any) -> None:
@@ -288,21 +296,9 @@ class TestPasses:
         assert not scheduler.running
 
     def test_the_runs_that_one_has_moved_on_are_told_at_the_exit_of_the_interpreter(self) -> None:
-        program = """
-import asyncio, threading
-from apscheduler.events import EVENT_JOB_MISSED
-from apscheduler.jobstores.memory import MemoryJobStore
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
-class Slow(MemoryJobStore):
-    asked, goes_on = threading.Event(), threading.Event()
-    def may_block(self):
-        return True
-    def get_due_jobs(self, now):
-        self.asked.set()
-        self.goes_on.wait()
-        return super().get_due_jobs(now)
-
+        program = (
+            WITH_A_SLOW_STORE
+            + """
 async def main():
     scheduler = AsyncIOScheduler(jobstores={"default": Slow()})
     scheduler.add_listener(lambda event: print("missed", event.job_id), EVENT_JOB_MISSED)
@@ -315,25 +311,15 @@ loop = asyncio.new_event_loop()
 loop.run_until_complete(main())
 Slow.goes_on.set()
 """
+        )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert done.stdout == "missed job\n", done.stderr
         assert "was never handed to its executor" in done.stderr
 
     def test_a_shutdown_that_waits_for_one_is_ended_at_the_exit_of_the_interpreter(self) -> None:
-        program = """
-import asyncio, threading
-from apscheduler.events import EVENT_JOB_MISSED, EVENT_SCHEDULER_SHUTDOWN
-from apscheduler.jobstores.memory import MemoryJobStore
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-
-class Slow(MemoryJobStore):
-    asked, goes_on = threading.Event(), threading.Event()
-    def may_block(self):
-        return True
-    def get_due_jobs(self, now):
-        self.asked.set()
-        self.goes_on.wait()
-        return super().get_due_jobs(now)
+        program = (
+            WITH_A_SLOW_STORE
+            + """
     def shutdown(self):
         print("closed")
 
@@ -351,6 +337,7 @@ loop = asyncio.new_event_loop()
 loop.run_until_complete(main())
 Slow.goes_on.set()
 """
+        )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert done.stdout.splitlines() == ["closed", "missed job", "shut down"], done.stderr
 
