@@ -223,6 +223,13 @@ class TestEntryPoints:
         scheduler.advance(120)
         assert [event.retval for event in recorder.events] == ["ran"]
 
+    def test_each_of_many_jobs_has_a_trigger_of_its_own(self) -> None:
+        scheduler = ManualScheduler()
+        first, second = scheduler.add_jobs(
+            [{"func": jobs.nothing, "trigger": "other-minute"} for _ in range(2)]
+        )
+        assert first.trigger is not second.trigger  # it may keep something from run to run
+
     def test_a_name_like_one_of_theirs_is_suggested(self) -> None:
         scheduler = ManualScheduler()
         with pytest.raises(LookupError, match='did you mean "other-minute"'):

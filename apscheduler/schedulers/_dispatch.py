@@ -120,6 +120,9 @@ class Backlog:
         self.set_backs = SetBacks()
         # Jobs whose unknown executor was logged already.
         self.without_executor: set[tuple[str, str]] = set()
+        # Stores that failed, and when to look at each again: a look may take long to fail. One
+        # that has answered to somebody else meanwhile is taken out.
+        self.resting: dict[str, datetime] = {}
 
     def make_ready(self, advances: Iterable[Advance]) -> None:
         """Have runs handed over, after those that are ready already."""
@@ -220,6 +223,7 @@ class DispatchPass:
 
     :param lookup_executor: returns the executor by its alias, or raises LookupError
     :param now: the current time
+    :param clock: tells the time once more, after a store has failed
     :param retry_interval: the time after which what failed is tried again
     """
 
@@ -229,6 +233,7 @@ class DispatchPass:
         lookup_executor: Callable[[str], BaseExecutor],
         backlog: Backlog,
         now: datetime,
+        clock: Callable[[], datetime],
         retry_interval: timedelta,
         logger: logging.Logger,
     ) -> None:
@@ -239,6 +244,8 @@ class DispatchPass:
         # In UTC, and so of another zone than any run time in a zone with clock changes: then
         # Python compares instants, not the hands of the clock.
         self._now_utc = now.astimezone(timezone.utc)
+        self._clock = clock
+        self._retry_interval = retry_interval
         self._retry_at = self._now_utc + retry_interval
         self._logger = logger
         self._waiting: set[tuple[str, str]] = set()
@@ -269,6 +276,10 @@ class DispatchPass:
             )
 
     def _process_store(self, alias: str, store: BaseJobStore) -> datetime | None:
+        resting = self._backlog.resting
+        if resting and self._is_resting(alias):
+            return resting[alias]
+
         try:
             self._settle_unclear(alias, store)
             self._follow_clock(alias, store)
@@ -281,10 +292,22 @@ class DispatchPass:
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
-            self._logger.exception(
-                'Job store "%s" failed -- trying again at %s', alias, self._retry_at
-            )
-            return self._retry_at
+            # Counted from now: the time until a server that hangs was given up is not its rest.
+            retry_at = self._clock().astimezone(timezone.utc) + self._retry_interval
+            resting[alias] = retry_at
+            self._logger.exception('Job store "%s" failed -- trying again at %s', alias, retry_at)
+            return retry_at
+
+    def _is_resting(self, alias: str) -> bool:
+        """Tell whether to leave alone a store that failed, so that others are not kept waiting."""
+        retry_at = self._backlog.resting.get(alias)
+        if retry_at is None:
+            return False
+        if self._now_utc < retry_at <= self._retry_at:  # later: the clock was set back
+            return True
+
+        del self._backlog.resting[alias]
+        return False
 
     def _follow_clock(self, alias: str, store: BaseJobStore) -> None:
         """Let jobs that count real time not wait for a clock that was set back."""

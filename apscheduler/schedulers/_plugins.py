@@ -70,6 +70,11 @@ def load_class(kind: str, name: str, base: type, loaded: MutableMapping[str, Any
     return plugin
 
 
+def is_own(kind: str, name: str, cls: type) -> bool:
+    """Tell whether a class is the one of this package that has this name."""
+    return _OWN[kind].get(name) == f"{cls.__module__}:{cls.__qualname__}"
+
+
 def ref_to_obj_or_cause(ref: str) -> Any:
     """Resolve a reference; a missing package is named by the error of its import."""
     try:

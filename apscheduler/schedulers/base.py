@@ -70,6 +70,7 @@ from ._plugins import (
     check_arguments_of_no_trigger,
     load_class,
 )
+from ._specs import ADDING_ARGUMENTS, JOB_ARGUMENTS, read_specs
 from ._stopping import BoundedStop, start_beside
 
 Component = TypeVar("Component", BaseExecutor, BaseJobStore)
@@ -578,6 +579,7 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         with self._jobstores_lock:
             self._take_in(self._jobstores, "jobstore", jobstore, alias, jobstore_opts)
+            self._backlog.resting.pop(alias, None)
 
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
         if self.state != STATE_STOPPED:
@@ -754,9 +756,7 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises ConflictingIdError: if an id is taken, or given to two of them
         :raises: what else :meth:`add_job` raises; then no job was added
         """
-        entries = Entries()
-        for spec in specs:
-            entries.append(*self._create_entry(spec))
+        entries = read_specs(specs, self._create_trigger, self._create_job)
         _check_ids_differ(entries)
         if not self._keep_aside(entries):
             self._add_entries(entries)
@@ -835,6 +835,8 @@ class BaseScheduler(metaclass=ABCMeta):
                 if "next_run_time" in changes and job.next_run_time is None:
                     has_run_ready |= self._backlog.drop_stuck(alias, job_id)
 
+            if alias is not None:
+                self._backlog.resting.pop(alias, None)
             is_earlier = alias is not None and self._is_before_next_look(job)
 
         self._tell(EVENT_JOB_MODIFIED, job_id, alias)
@@ -1058,27 +1060,6 @@ class BaseScheduler(metaclass=ABCMeta):
 
     # --- the steps of adding a job -------------------------------------------------------------
 
-    def _create_entry(self, spec: Mapping[str, Any]) -> Entry:
-        """Create a job from the arguments of add_job(); return it as an entry of pending jobs."""
-        if not isinstance(spec, (dict, Mapping)):  # what is usual comes first: it is known at once
-            raise TypeError(
-                f"add_jobs() takes an iterable of mappings, each with the arguments of add_job(), "
-                f"but one item is {spec!r}"
-            )
-        if "func" not in spec:
-            raise TypeError(f'A job needs a "func", but only these were given: {", ".join(spec)}')
-
-        settings: dict[str, Any] = {"executor": "default"}
-        trigger_args: dict[str, Any] = {}
-        for name, value in spec.items():
-            if name in _OF_JOB:
-                settings[name] = value
-            elif name not in _BESIDE_JOB:
-                trigger_args[name] = value
-        job = self._create_job(settings, spec.get("trigger"), trigger_args)
-
-        return job, spec.get("jobstore", "default"), spec.get("replace_existing", False)
-
     def _create_job(
         self,
         settings: Mapping[str, Any],
@@ -1119,6 +1100,7 @@ class BaseScheduler(metaclass=ABCMeta):
             adding = self._adding()
             adding.add(store, job, replace_existing)
             job._jobstore_alias = jobstore_alias
+            self._backlog.resting.pop(jobstore_alias, None)
             is_earlier = self._is_before_next_look(job)
 
         self._announce_added([(job, jobstore_alias, replace_existing)])
@@ -1141,6 +1123,8 @@ class BaseScheduler(metaclass=ABCMeta):
 
             for job, alias, _ in entries:
                 job._jobstore_alias = alias
+            for alias in by_store:
+                self._backlog.resting.pop(alias, None)
             is_earlier = any(self._is_before_next_look(job) for job, _, _ in entries)
 
         self._announce_added(entries)
@@ -1245,6 +1229,7 @@ class BaseScheduler(metaclass=ABCMeta):
             self._lookup_executor,
             self._backlog,
             now,
+            self._now,
             timedelta(seconds=self.jobstore_retry_interval),
             self._logger,
         )
@@ -1279,7 +1264,7 @@ class BaseScheduler(metaclass=ABCMeta):
         self, trigger: BaseTrigger | str | None, trigger_args: dict[str, Any]
     ) -> BaseTrigger:
         if trigger is None:
-            check_arguments_of_no_trigger(trigger_args, _ADDING_ARGUMENTS)
+            check_arguments_of_no_trigger(trigger_args, ADDING_ARGUMENTS)
             trigger = "date"
         elif not isinstance(trigger, str):
             if not isinstance(trigger, BaseTrigger):
@@ -1287,7 +1272,7 @@ class BaseScheduler(metaclass=ABCMeta):
                     f"Expected a trigger instance or string, got {type(trigger).__name__} instead"
                 )
             if trigger_args:
-                warn_of_unknown("job argument", trigger_args, _ADDING_ARGUMENTS, self._logger)
+                warn_of_unknown("job argument", trigger_args, ADDING_ARGUMENTS, self._logger)
             return trigger
 
         # Some have no zone, like "and" and "or": their parts have one each.
@@ -1307,7 +1292,7 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         kind, base = _PLUGINS[type_]
         classes = getattr(self, f"_{type_}_classes")
-        others = _ADDING_ARGUMENTS if type_ == "trigger" else ()
+        others = ADDING_ARGUMENTS if type_ == "trigger" else ()
         return build(load_class(kind, alias, base, classes), constructor_kwargs, others)
 
     def _lookup_executor(self, alias: str) -> BaseExecutor:
@@ -1366,23 +1351,8 @@ _OPTIONS = (
     "timezone",
 )
 
-_JOB_ARGUMENTS = (
-    "func",
-    "args",
-    "kwargs",
-    "id",
-    "name",
-    "misfire_grace_time",
-    "coalesce",
-    "max_instances",
-    "next_run_time",
-    "executor",
-)
-_BESIDE_JOB = ("trigger", "jobstore", "replace_existing")
-_ADDING_ARGUMENTS = (*_JOB_ARGUMENTS, *_BESIDE_JOB)
-_OF_JOB = frozenset(_JOB_ARGUMENTS)  # found at once
 # What modify_job() may change, and has to restore when the store refuses the change.
-_SETTINGS = ("func_ref", "trigger", *(name for name in _JOB_ARGUMENTS if name != "id"))
+_SETTINGS = ("func_ref", "trigger", *(name for name in JOB_ARGUMENTS if name != "id"))
 
 
 _computers_clock = datetime

@@ -343,6 +343,27 @@ def test_a_job_that_was_changed_before_the_store_could_move_it_stays_as_it_was_c
     assert runs == pytest.approx([360, 530])
 
 
+def test_a_store_that_failed_is_not_left_alone_for_longer_because_the_clock_was_set_back(
+    world: World,
+) -> None:
+    faults = Faults(1, kinds=[Fault.BEFORE], only=["get_due_jobs"], limit=0)
+    scheduler = WorldScheduler(world, jobstore_retry_interval=30)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    runs, job = noting(scheduler)
+    scheduler.add_job(job, "interval", minutes=1)
+
+    def fail() -> None:
+        faults.limit = 1
+
+    world.at(30, fail)
+    world.at(70, lambda: world.set_clock(-HOUR))  # the store failed at 60
+    scheduler.run(140)
+
+    assert faults.injected.total() == 1
+    assert runs == pytest.approx([90, 120], abs=30)
+    assert len(runs) == 2
+
+
 _moments: dict[int, tuple[World, list[tuple[int, float]]]] = {}
 
 

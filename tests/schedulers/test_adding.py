@@ -6,6 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy
@@ -16,6 +17,7 @@ from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers import SchedulerNotRunningError
+from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
 from tests import jobs
 from tests.recorder import Recorder
@@ -114,6 +116,29 @@ class TestManyJobs:
         scheduler.add_jobs({"func": runs.append, "args": [n]} for n in range(100))
         scheduler.run_due()
         assert sorted(runs) == list(range(100))
+
+    def test_triggers_of_the_same_arguments_are_made_once(self) -> None:
+        scheduler = BackgroundScheduler(timezone="UTC")
+        cron = {"func": jobs.nothing, "trigger": "cron", "hour": 9}
+        added = scheduler.add_jobs([cron, cron, {**cron, "hour": 10}])
+        first, second, third = (job.trigger for job in added)
+        assert first is second
+        assert str(third) == "cron[hour='10']"
+
+    def test_arguments_that_are_only_equal_are_not_mixed_up(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        date = {"func": jobs.nothing, "trigger": "date"}
+        in_utc = MARCH_1 + timedelta(hours=1)
+        in_berlin = in_utc.astimezone(ZoneInfo("Europe/Berlin"))
+        first, second = scheduler.add_jobs(
+            [{**date, "run_date": in_utc}, {**date, "run_date": in_berlin}]
+        )
+        assert str(first.next_run_time.tzinfo) != str(second.next_run_time.tzinfo)
+
+        cron = {"func": jobs.nothing, "trigger": "cron"}
+        with pytest.raises(ValueError, match=r"1\.0"):
+            scheduler.add_jobs([{**cron, "hour": 1}, {**cron, "hour": 1.0}])
 
     def test_none_is_no_error(self, scheduler: ManualScheduler) -> None:
         assert scheduler.add_jobs([]) == []

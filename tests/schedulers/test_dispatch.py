@@ -661,8 +661,34 @@ class TestFailingStores:
         runs: list[str] = []
         stopped.add_job(runs.append, "interval", ["ran"], seconds=1, jobstore="other")
         store.faults = [("get_due_jobs", "before")] * 100
-        stopped.advance(5)
-        assert runs == ["ran"] * 5
+        stopped.advance(35)
+        assert runs == ["ran"] * 35
+        assert len(store.faults) == 100 - 4  # each look may take as long as a server that hangs
+
+    def test_one_that_answers_to_a_change_is_looked_into_at_once(
+        self, stopped: ManualScheduler, store: FaultyStore
+    ) -> None:
+        runs: list[str] = []
+        stopped.add_job(runs.append, "interval", ["modified"], hours=1, id="job")
+        later = [stopped.now + timedelta(seconds=number) for number in (1, 2, 3)]
+        store.faults = [("get_due_jobs", "before")]
+        stopped.run_due()
+        stopped.add_job(runs.append, "date", ["added"], run_date=later[0])
+        stopped.advance(1)
+        assert runs == ["added"]
+
+        store.faults = [("get_due_jobs", "before")]
+        stopped.run_due()
+        stopped.modify_job("job", next_run_time=later[1])
+        stopped.advance(1)
+        assert runs == ["added", "modified"]
+
+        store.faults = [("get_due_jobs", "before")]
+        stopped.run_due()
+        date = {"func": runs.append, "trigger": "date", "run_date": later[2]}
+        stopped.add_jobs([{**date, "args": ["first"]}, {**date, "args": ["second"]}])
+        stopped.advance(1)
+        assert runs == ["added", "modified", "first", "second"]
 
     def test_an_unreachable_store_raises_its_own_error(
         self, stopped: ManualScheduler, store: FaultyStore
