@@ -33,6 +33,7 @@ from .fields import (
 
 MICROSECOND = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
+FEW = 8  # so many times are gone through one by one before a search is made
 FIRST_YEAR = MIN_VALUES["year"] - 1  # in some zones the year begins in the one before in UTC
 FIRST_MOMENT = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 
@@ -227,6 +228,26 @@ class CronTrigger(BaseTrigger):
         if last is None:
             return previous_fire_time
 
+        # Look back from the limit, at first as far as these two times are apart: most schedules
+        # are even enough for the last time to be the next or next but one.
+        reach = max(instant_of(last) - instant_of(previous_fire_time), SECOND)
+        while reach < limit - instant_of(last):
+            later = self._due_after(limit - reach, limit)
+            if later is not None:
+                last = later
+                break
+            reach *= 4
+
+        for _ in range(FEW):
+            later = self._due_after(last, limit)
+            if later is None:
+                return last
+            last = later
+
+        return self._last_by_halves(last, limit)
+
+    def _last_by_halves(self, last: datetime, limit: datetime) -> datetime:
+        """Return the last matching time up to a limit, from one on."""
         # Halve the time that is left until no later one can be in it. Each step asks for the
         # first time after the middle, so that the rules for changing clocks are written once.
         while (remaining := limit - last.astimezone(UTC)) >= SECOND:
