@@ -243,11 +243,15 @@ class AndTrigger(BaseCombiningTrigger):
             if self._is_stepped():
                 return unmoved._last_from(previous_fire_time, now)
 
-            return unmoved._last_from(unmoved._last_start(previous_fire_time, now), now)
+            last = unmoved._last_match(previous_fire_time, now)
+            start = unmoved._last_start(previous_fire_time, last)
+            return last if start is last else unmoved._last_from(start, now)
 
-    def _last_start(self, previous_fire_time: datetime, now: datetime) -> datetime:
-        """Return a late match that no other is close before: it counts, whatever came before."""
-        last = self._last_match(previous_fire_time, now)
+    def _last_start(self, previous_fire_time: datetime, last: datetime) -> datetime:
+        """Return a late match that no other is close before: it counts, whatever came before.
+
+        :param last: the last match of all
+        """
         for _ in range(MAX_CLOSE_MATCHES):
             if not is_later(last, previous_fire_time):
                 break
