@@ -7,8 +7,8 @@ import os
 import sys
 from abc import ABCMeta, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from threading import RLock
 from time import monotonic
@@ -670,9 +670,6 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _dispatch_event(self, event: SchedulerEvent) -> None:
         """Call the listeners of this event."""
-        if self._handover.holds_back(event):
-            return
-
         for callback, mask in list(self._listeners):
             if event.code & mask:
                 try:
@@ -681,6 +678,10 @@ class BaseScheduler(metaclass=ABCMeta):
                     if is_interrupt(exc):
                         raise
                     self._logger.exception("Error notifying listener %r of %r", callback, event)
+
+    def _may_tell(self, outcome: SchedulerEvent) -> bool:
+        """Tell whether listeners may hear of an outcome now. If not, they will later."""
+        return not self._handover.holds_back(outcome)
 
     # --- jobs ----------------------------------------------------------------------------------
 
@@ -1018,6 +1019,8 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         Write jobs as JSON, which APScheduler 3.11 reads as well.
 
+        If that fails, a file that was there before is left as it was.
+
         :param outfile: a path, or a text file that is open for writing
         :param jobstore: only those of the store by this alias; None: of all stores
         :raises RuntimeError: if the scheduler is stopped: then no store is open
@@ -1028,8 +1031,7 @@ class BaseScheduler(metaclass=ABCMeta):
         if self.state == STATE_STOPPED:
             raise RuntimeError("The scheduler must have been started for job export to work")
 
-        with _opened(outfile, "w") as file:
-            write_jobs(self.get_jobs(jobstore), file)
+        write_jobs(self.get_jobs(jobstore), outfile)
 
     def import_jobs(self, infile: Any, jobstore: str = "default") -> None:
         """
@@ -1041,14 +1043,12 @@ class BaseScheduler(metaclass=ABCMeta):
         :param jobstore: alias of the store to add them to
         :raises ConflictingIdError: if one of the ids is taken
         :raises ValueError: if the file holds no such jobs
+        :raises LookupError: if a function or a class that a job names cannot be found
         """
         from ._transfer import read_jobs  # seldom needed
 
-        with _opened(infile, "r") as file:
-            states = read_jobs(file)
-
         entries = Entries()
-        for state in states:
+        for state in read_jobs(infile):
             job = Job.__new__(Job)
             job.__setstate__(state)
             job._scheduler = self
@@ -1417,14 +1417,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_after_fork)
-
-
-@contextmanager
-def _opened(file: Any, mode: str) -> Iterator[IO[str]]:
-    """Open a path; leave an open file to the caller."""
-    if hasattr(file, "write" if mode == "w" else "read"):
-        yield file
-        return
-
-    with open(file, mode, encoding="utf-8") as opened:
-        yield opened

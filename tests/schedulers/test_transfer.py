@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -191,12 +194,98 @@ def test_a_job_without_a_reference_is_not_exported(scheduler: ManualScheduler) -
         scheduler.export_jobs(io.StringIO())
 
 
+class TestFilesThatAreThere:
+    """A path that leads to an earlier export, or to something else."""
+
+    @pytest.fixture
+    def path(self, scheduler: ManualScheduler, tmp_path: Path) -> Path:
+        scheduler.add_job(jobs.nothing, "interval", hours=1, id="good")
+        scheduler.export_jobs(tmp_path / "jobs.json")
+        return tmp_path / "jobs.json"
+
+    def test_an_export_that_fails_leaves_the_file_as_it_was(
+        self, scheduler: ManualScheduler, path: Path
+    ) -> None:
+        before = path.read_bytes()
+        scheduler.add_job(lambda: None, "interval", hours=1)
+        with pytest.raises(ValueError, match="This Job cannot be serialized"):
+            scheduler.export_jobs(path)
+        assert path.read_bytes() == before
+        assert os.listdir(path.parent) == ["jobs.json"]
+
+    def test_so_does_one_that_finds_no_room(
+        self, scheduler: ManualScheduler, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(file: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        before = path.read_bytes()
+        monkeypatch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            scheduler.export_jobs(path)
+        assert path.read_bytes() == before
+        assert os.listdir(path.parent) == ["jobs.json"]
+
+    def test_nothing_is_written_to_an_open_file_before_all_is_known(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        scheduler.add_job(jobs.nothing, "interval", hours=1)
+        scheduler.add_job(jobs.two, "interval", [lambda: None, 2], {"third": 3}, hours=1)
+        file = io.StringIO()
+        with pytest.raises(Exception, match="pickle"):
+            scheduler.export_jobs(file)
+        assert file.getvalue() == ""
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither as a rule")
+    def test_links_and_permissions_stay(self, scheduler: ManualScheduler, path: Path) -> None:
+        path.chmod(0o640)
+        link = path.parent / "link.json"
+        link.symlink_to(path.name)
+        scheduler.add_job(jobs.nothing, "interval", hours=1, id="more")
+        scheduler.export_jobs(link)
+        assert link.is_symlink()
+        assert path.stat().st_mode & 0o777 == 0o640
+        assert len(json.loads(path.read_text())["jobs"]) == 2
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such device")
+    def test_a_device_is_written_to_and_not_replaced(self, scheduler: ManualScheduler) -> None:
+        scheduler.add_job(jobs.nothing, "interval", hours=1)
+        scheduler.export_jobs(os.devnull)
+        assert not os.path.isfile(os.devnull)
+
+    @pytest.mark.parametrize("code", [errno.EACCES, errno.EBUSY])
+    def test_a_file_that_cannot_be_replaced_is_written_where_it_is(
+        self,
+        scheduler: ManualScheduler,
+        path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        code: int,
+    ) -> None:
+        def refuse(old: str, new: str) -> None:
+            raise OSError(code, "as for a file that is mounted by itself")
+
+        monkeypatch.setattr(os, "replace", refuse)
+        scheduler.add_job(jobs.nothing, "interval", hours=1, id="more")
+        scheduler.export_jobs(path)
+        assert len(json.loads(path.read_text())["jobs"]) == 2
+        assert os.listdir(path.parent) == ["jobs.json"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("[]", 'Expected a JSON object with a list of "jobs"'),
         ('{"jobs": 5}', 'Expected a JSON object with a list of "jobs"'),
         ('{"version": 2, "jobs": []}', "exported in format 2, but only format 1 and earlier"),
+        ('{"version": "1", "jobs": []}', "exported in format '1', but only format 1 and earlier"),
+        ('{"jobs": [1]}', "Job 1 of 1 must be an object with the settings of a job, got 1"),
+        ('{"jobs": [{}]}', "Job 1 of 1 lacks args, coalesce, executor, func, id, kwargs, "),
+        ('{"jobs": [{"a": {"__apscheduler_pickle__": "AAAA"}}]}', "Cannot restore .*AAAA"),
+        ('{"jobs": [{"a": {"__apscheduler_pickle__": 5}}]}', "Cannot restore .*5"),
+        (
+            '{"jobs": [{"a": {"__apscheduler_class__": "datetime:date"}}]}',
+            "Cannot restore .*datetime:date.*KeyError",
+        ),
         ("not JSON", "Expecting value"),
     ],
 )
@@ -205,6 +294,49 @@ def test_another_file_is_refused_in_words(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         scheduler.import_jobs(io.StringIO(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("id", 5, "id must be a string, got 5"),
+        ("id", "", "id must not be empty"),
+        ("func", None, "func must be a string, got None"),
+        ("func", "no reference", 'Invalid reference "no reference"'),
+        ("trigger", "interval", "trigger must be a BaseTrigger, got 'interval'"),
+        ("args", 5, "args must be a list, got 5"),
+        ("args", "text", "args must be a list, got 'text'"),
+        ("kwargs", [], r"kwargs must be an object, got \[\]"),
+        ("executor", None, "executor must be a string, got None"),
+        ("max_instances", None, "max_instances must be a number, got None"),
+        ("misfire_grace_time", "5", "misfire_grace_time must be a number or null, got '5'"),
+        ("next_run_time", "soon", "next_run_time must be a datetime or null, got 'soon'"),
+        ("version", "1", "version must be a number, got '1'"),
+    ],
+)
+def test_a_job_with_a_setting_that_is_none_is_refused_in_words(
+    scheduler: ManualScheduler, other: ManualScheduler, name: str, value: Any, words: str
+) -> None:
+    scheduler.add_job(jobs.nothing, "interval", hours=1, id="first")
+    scheduler.add_job(jobs.nothing, "interval", hours=1, id="job")
+    file = io.StringIO()
+    scheduler.export_jobs(file)
+    document = json.loads(file.getvalue())
+    document["jobs"][1][name] = value
+    with pytest.raises(ValueError, match=words):
+        other.import_jobs(io.StringIO(json.dumps(document)))
+    assert other.get_jobs() == []
+
+
+def test_a_function_that_is_gone_is_named(
+    scheduler: ManualScheduler, other: ManualScheduler
+) -> None:
+    scheduler.add_job(jobs.nothing, "interval", hours=1)
+    file = io.StringIO()
+    scheduler.export_jobs(file)
+    text = file.getvalue().replace("tests.jobs:nothing", "tests.jobs:gone")
+    with pytest.raises(LookupError, match=r"Error resolving reference tests\.jobs:gone"):
+        other.import_jobs(io.StringIO(text))
 
 
 def test_a_file_of_3_11_is_read(scheduler: ManualScheduler) -> None:
