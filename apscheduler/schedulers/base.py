@@ -7,7 +7,7 @@ import os
 import sys
 from abc import ABCMeta, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from threading import RLock
@@ -280,6 +280,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _schedule_pending_jobs(self, state: int) -> None:
         """Take pending jobs to their stores; when none is left, enter the state."""
+        taken: list[Entry] = []
         while True:
             with self._jobstores_lock:
                 if not self._pending_jobs:
@@ -296,8 +297,19 @@ class BaseScheduler(metaclass=ABCMeta):
                 else:
                     self._add_entries(entries)
             except BaseException:
-                self._pending_jobs[:0] = entries  # for the next start
+                self._pending_jobs[:0] = [*self._as_stored(taken), *entries]  # for the next start
                 raise
+            taken += entries
+
+    def _as_stored(self, entries: list[Entry]) -> Iterator[Entry]:
+        """Take jobs back from stores, some of which forget them: as listeners left them there."""
+        for job, alias, _ in entries:
+            found: Job | None = job
+            with suppress(Exception), self._jobstores_lock:  # it may be down
+                found = self._lookup_jobstore(alias).lookup_job(job.id)
+            if found is not None:
+                found._jobstore_alias = None
+                yield found, alias, True
 
     def _check_stores(self, entries: list[Entry]) -> None:
         for job, alias, _ in entries:

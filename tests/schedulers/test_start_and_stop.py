@@ -104,6 +104,35 @@ def test_a_start_that_fails_for_one_pending_job_stores_none_of_them(
     stopped.shutdown()
 
 
+@pytest.mark.parametrize("type_", ["memory", "sqlalchemy"])
+def test_a_start_that_fails_for_a_job_added_meanwhile_keeps_the_others_for_the_next_one(
+    stopped: ManualScheduler, tmp_path: Path, type_: str
+) -> None:
+    def add_more(event: JobEvent) -> None:
+        if event.job_id == "removed":
+            stopped.remove_job("removed")
+            stopped.modify_job("first", args=["changed"])
+            stopped.add_job(
+                jobs.give, "interval", ["second"], seconds=10, id="second", jobstore="missing"
+            )
+
+    options = {"url": f"sqlite:///{tmp_path}/jobs.sqlite"} if type_ == "sqlalchemy" else {}
+    stopped.add_jobstore(type_, **options)
+    for name in ("first", "removed"):
+        stopped.add_job(jobs.give, "interval", [name], seconds=10, id=name)
+    stopped.add_listener(add_more, EVENT_JOB_ADDED)
+    with pytest.raises(KeyError, match="No such job store: missing"):
+        stopped.start()
+    assert [job.id for job in stopped.get_jobs()] == ["first", "second"]
+    assert all(job.pending for job in stopped.get_jobs())
+
+    stopped.add_jobstore("memory", "missing")
+    stopped.start()
+    recorder = Recorder(stopped, EVENT_JOB_EXECUTED)
+    stopped.advance(10)
+    assert [event.retval for event in recorder.events] == ["changed", "second"]
+
+
 def test_pending_jobs_may_replace_each_other(stopped: ManualScheduler) -> None:
     for args in (["first"], ["second"]):
         stopped.add_job(jobs.give, "interval", args, id="same", replace_existing=True)
