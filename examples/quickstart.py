@@ -55,8 +55,7 @@ def add_jobs(scheduler: BackgroundScheduler) -> None:
     scheduler.add_job(work, "date", run_date=soon, id="once", replace_existing=True)
 
 
-def main(seconds: float) -> None:
-    report = Report()
+def run(report: Report, seconds: float) -> None:
     scheduler = BackgroundScheduler(
         jobstores={"default": {"type": "sqlalchemy", "url": f"sqlite:///{FILE}"}}
     )
@@ -68,10 +67,16 @@ def main(seconds: float) -> None:
         add_jobs(scheduler)
         scheduler.resume()
         sleep(seconds)
-    except KeyboardInterrupt:
-        print("Stopped by Ctrl+C")
     finally:
         scheduler.shutdown()
+
+
+def main(seconds: float) -> None:
+    report = Report()
+    try:
+        run(report, seconds)
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl+C")
 
     print(report.summary())
 

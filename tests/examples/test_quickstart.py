@@ -72,3 +72,23 @@ def test_ctrl_c_stops_it_without_a_traceback(tmp_path: Path) -> None:
     assert (program.returncode, err) == (0, "")
     assert "Stopped by Ctrl+C" in out
     assert out.splitlines()[-1].endswith("ms late")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process")
+def test_so_does_it_before_the_scheduler_has_started(tmp_path: Path) -> None:
+    # The job store imports SQLAlchemy, which takes a while; this one takes until the signal.
+    (tmp_path / "sqlalchemy").mkdir()
+    (tmp_path / "sqlalchemy" / "__init__.py").write_text("""
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+""")
+    ended = subprocess.run(
+        COMMAND,
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == ["Stopped by Ctrl+C", "No runs"]
