@@ -174,7 +174,7 @@ class Job:
             unknown = [name for name in changes if name not in _SETTINGS]
             raise AttributeError(
                 f"The following are not modifiable attributes of Job: {', '.join(unknown)}"
-                + suggest(unknown[0], _SETTINGS - {"id"})
+                + (_BY_NAME if "trigger" in changes else suggest(unknown[0], _SETTINGS - {"id"}))
             )
 
         call = None
@@ -217,7 +217,7 @@ class Job:
         if isinstance(func, str):
             given_ref, func = func, ref_to_obj(func)
         elif not callable(func):
-            raise TypeError("func must be a callable or a textual reference to one")
+            raise TypeError(f"func must be a callable or a textual reference to one, got {func!r}")
 
         # A string is iterable, but its letters are never what was meant. What is usual comes
         # first, for it is known at once.
@@ -350,21 +350,24 @@ _check_shape_once = lru_cache(maxsize=1024)(check_call_shape)
 
 def _check_id(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise TypeError("id must be a nonempty string")
+        raise TypeError(f"id must be a nonempty string, got {value!r}")
 
     return value
 
 
 def _check_name(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise TypeError("name must be a nonempty string")
+        raise TypeError(f"name must be a nonempty string, got {value!r}")
 
     return value
 
 
 def _check_misfire_grace_time(value: Any) -> int | None:
     if value is not None and (not isinstance(value, int) or value <= 0):
-        raise TypeError("misfire_grace_time must be either None or a positive integer")
+        raise TypeError(
+            f"misfire_grace_time must be either None or a positive integer (seconds), "
+            f"got {value!r}"
+        )
     if value is not None:
         check_grace_time_length(value)
 
@@ -373,25 +376,29 @@ def _check_misfire_grace_time(value: Any) -> int | None:
 
 def _check_max_instances(value: Any) -> int:
     if not isinstance(value, int) or value <= 0:
-        raise TypeError("max_instances must be a positive integer")
+        raise TypeError(f"max_instances must be a positive integer, got {value!r}")
 
     return value
 
 
 def _check_executor(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("executor must be a string")
+        raise TypeError(f"executor must be a string, the alias of one, got {value!r}")
 
     return value
 
 
 def _check_trigger(value: Any) -> BaseTrigger:
     if not isinstance(value, BaseTrigger):
-        raise TypeError(f"Expected a trigger instance, got {type(value).__name__} instead")
+        raise TypeError(
+            f"Expected a trigger instance, got {type(value).__name__} instead"
+            + (_BY_NAME if isinstance(value, str) else "")
+        )
 
     return value
 
 
+_BY_NAME = "; reschedule_job() takes the name of a trigger, and its arguments"
 _CALL = frozenset(("func", "args", "kwargs"))
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _check_name,
