@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..schedulers.base import BaseScheduler
 
 
+# What stores do with many jobs at once, and with one: stores of 3.x know of one only.
+_BATCHES = {"add_jobs": "add_job", "update_jobs": "update_job", "remove_jobs": "remove_job"}
+
+
 class JobLookupError(KeyError):
     """The job store holds no job with this id."""
 
@@ -76,6 +80,18 @@ class BaseJobStore(metaclass=ABCMeta):
     _scheduler: BaseScheduler | None = None
     _alias: str | None = None
     _logger: logging.Logger = logging.getLogger("apscheduler.jobstores")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """
+        Let no method for many jobs bypass one for a single job that overrides its class's.
+
+        Subclasses of our stores that were written for 3.x override that one alone.
+        """
+        super().__init_subclass__(**options)
+        classes = cls.__mro__
+        for many, one in _BATCHES.items():
+            if _position(classes, one) < _position(classes, many) < classes.index(BaseJobStore):
+                setattr(cls, many, getattr(BaseJobStore, many))
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         """
@@ -216,3 +232,8 @@ class BaseJobStore(metaclass=ABCMeta):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+def _position(classes: tuple[type, ...], name: str) -> int:
+    """Return the position of the class that a method comes from."""
+    return next(i for i, cls in enumerate(classes) if name in vars(cls))

@@ -376,7 +376,8 @@ class PersistentJobStore(BaseJobStore):
             self._write_new(list(records.values()))
 
     def update_job(self, job: Job) -> None:
-        if self.update_jobs([job]):
+        # Not by self: there, it may be the loop that calls this method.
+        if PersistentJobStore.update_jobs(self, [job]):
             raise JobLookupError(job.id)
 
     def update_jobs(self, jobs: Iterable[Job]) -> list[str]:
@@ -389,7 +390,7 @@ class PersistentJobStore(BaseJobStore):
         return missing
 
     def remove_job(self, job_id: str) -> None:
-        if self.remove_jobs([job_id]):
+        if PersistentJobStore.remove_jobs(self, [job_id]):
             raise JobLookupError(job_id)
 
     def remove_jobs(self, job_ids: Iterable[str]) -> list[str]:
