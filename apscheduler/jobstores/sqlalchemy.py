@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from .._refs import maybe_ref
 from ..job import Job
 from .base import ConflictingIdError
-from .persistent import (
-    ANSWER_TIMEOUT,
-    CONNECT_TIMEOUT,
-    PICKLE_PROTOCOL,
-    PersistentJobStore,
-    Record,
-    chunks,
-)
+from .persistent import PICKLE_PROTOCOL, PersistentJobStore, Record, chunks
 
 try:
     from sqlalchemy import (
@@ -29,12 +19,9 @@ try:
         Float,
         LargeBinary,
         MetaData,
-        QueuePool,
-        SingletonThreadPool,
         Table,
         Unicode,
         bindparam,
-        create_engine,
         event,
         func,
         insert,
@@ -47,6 +34,13 @@ try:
     )
     from sqlalchemy.dialects import mysql, postgresql
     from sqlalchemy.exc import DatabaseError, IntegrityError
+
+    from ._sqlalchemy_engines import (
+        MYSQL,
+        has_database_per_thread,
+        make_engine,
+        refuse_other_thread,
+    )
 except ImportError as exc:
     raise ImportError(
         "SQLAlchemyJobStore needs SQLAlchemy 2: pip install apscheduler[sqlalchemy]"
@@ -66,35 +60,11 @@ ARRAY_BYTES = 16_000_000
 
 ID_LENGTH = 191  # the longest key that MySQL can index in utf8mb4
 
-MYSQL = ("mysql", "mariadb")  # what SQLAlchemy calls it
-
 # Earlier than any datetime. While PostgreSQL has no statistics of the table, say just after many
 # jobs were added, it takes one bound to let through a third of the rows, and reads all of them.
 BEFORE_ALL = -1e11
 
 DUPLICATE_ENTRY = 1062  # MySQL's number for it
-
-# Seconds for which SQLite waits until another process has ended its write.
-SQLITE_BUSY_TIMEOUT = 30
-
-_KEEPALIVES = {
-    "connect_timeout": CONNECT_TIMEOUT,
-    "keepalives": 1,
-    "keepalives_idle": 15,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
-
-# By driver, for engines that we make: one server that hangs must not stop other stores for ever.
-TIMEOUTS: dict[str, dict[str, int]] = {
-    "pymysql": {
-        "connect_timeout": CONNECT_TIMEOUT,
-        "read_timeout": ANSWER_TIMEOUT,
-        "write_timeout": ANSWER_TIMEOUT,
-    },
-    "psycopg": {**_KEEPALIVES, "tcp_user_timeout": ANSWER_TIMEOUT * 1000},
-    "psycopg2": _KEEPALIVES,  # may be built with a libpq that does not know the other
-}
 
 
 class SQLAlchemyJobStore(PersistentJobStore):
@@ -137,7 +107,7 @@ class SQLAlchemyJobStore(PersistentJobStore):
         if engine is not None:
             self.engine = maybe_ref(engine)
         elif url:
-            self.engine = _create_engine(make_url(url), engine_options or {})
+            self.engine = make_engine(make_url(url), engine_options or {})
         else:
             raise ValueError('SQLAlchemyJobStore needs either "url" or "engine"')
 
@@ -146,11 +116,8 @@ class SQLAlchemyJobStore(PersistentJobStore):
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
         self._create_table()
-        if self._has_database_per_thread():
-            event.listen(self.engine, "connect", _refuse_other_thread)
-
-    def _has_database_per_thread(self) -> bool:
-        return _is_in_memory(self.engine.url) and isinstance(self.engine.pool, SingletonThreadPool)
+        if has_database_per_thread(self.engine):
+            event.listen(self.engine, "connect", refuse_other_thread)
 
     def _create_table(self) -> None:
         try:
@@ -162,8 +129,8 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     def shutdown(self) -> None:
         super().shutdown()
-        if event.contains(self.engine, "connect", _refuse_other_thread):
-            event.remove(self.engine, "connect", _refuse_other_thread)
+        if event.contains(self.engine, "connect", refuse_other_thread):
+            event.remove(self.engine, "connect", refuse_other_thread)
         if self._owns_engine:
             self.engine.dispose()
 
@@ -372,106 +339,6 @@ def _table(name: str, metadata: MetaData | None, schema: str | None) -> Table:
         ),
         schema=schema,
     )
-
-
-def _create_engine(url: URL, options: Mapping[str, Any]) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return _create_engine_of_server(url, options)
-
-    defaults: dict[str, Any] = {}
-    if url.get_driver_name() == "pysqlite":
-        connect_args = {"timeout": SQLITE_BUSY_TIMEOUT, **options.get("connect_args", {})}
-        if _is_in_memory(url) and not {"pool", "poolclass"} & options.keys():
-            # One connection for all threads: another one would open another, empty database.
-            defaults = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
-            connect_args.setdefault("check_same_thread", False)
-        options = {**options, "connect_args": connect_args}
-
-    engine = create_engine(url, **{**defaults, **options})
-    event.listen(engine, "connect", _set_up_new_file)
-    return engine
-
-
-def _create_engine_of_server(url: URL, options: Mapping[str, Any]) -> Engine:
-    timeouts = {
-        name: value
-        for name, value in TIMEOUTS.get(url.get_driver_name(), {}).items()
-        if name not in url.query
-    }
-    connect_args = {**timeouts, **options.get("connect_args", {})}
-    # A connection that broke while nobody used it is replaced, rather than found out by a job.
-    defaults = {} if "pool" in options else {"pool_pre_ping": True}
-    engine = create_engine(url, **{**defaults, **options, "connect_args": connect_args})
-    if engine.dialect.name in MYSQL:
-        event.listen(engine, "connect", _be_strict)
-    if engine.dialect.driver == "psycopg":
-        event.listen(engine, "connect", _send_binary_arrays)
-        milliseconds = {**url.query, **connect_args}["tcp_user_timeout"]
-        if int(milliseconds):  # 0: none
-            seconds = int(milliseconds) / 1000
-            event.listen(engine, "connect", partial(_wait_at_most, seconds=seconds))
-
-    return engine
-
-
-def _send_binary_arrays(connection: Any, _: object) -> None:
-    """Have psycopg send arrays as they are, which takes the server a third of the time of text."""
-    from psycopg.types.array import ListBinaryDumper  # the connection is psycopg's own
-
-    connection.adapters.register_dumper(list, ListBinaryDumper)
-
-
-def _wait_at_most(connection: Any, _: object, seconds: float) -> None:
-    """Have psycopg close a connection that gives no answer. Before release 3.3, it cannot."""
-    wait = connection.wait
-    if "timeout" not in signature(wait).parameters:
-        return
-
-    def wait_at_most(generator: Any, **options: Any) -> Any:
-        try:
-            return wait(generator, **{"timeout": seconds, **options})
-        except Exception:
-            if connection.info.transaction_status.name == "ACTIVE":  # still without an answer
-                connection.close()
-            raise
-
-    connection.wait = wait_at_most
-
-
-def _be_strict(connection: Any, _: object) -> None:
-    """Have MySQL refuse what does not fit, rather than cut it."""
-    cursor = connection.cursor()
-    try:
-        cursor.execute(
-            "SET SESSION sql_mode = "
-            "CONCAT_WS(',', NULLIF(@@SESSION.sql_mode, ''), 'STRICT_ALL_TABLES')"
-        )
-    finally:
-        cursor.close()
-
-
-def _is_in_memory(url: URL) -> bool:
-    return url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
-
-
-def _refuse_other_thread(_: object, __: object) -> None:
-    raise RuntimeError(
-        "The engine of this job store keeps an in-memory database of its own for each thread, so "
-        'the jobs are not to be found in this one -- give url="sqlite://" instead of the engine, '
-        'or make it with poolclass=StaticPool, connect_args={"check_same_thread": False}'
-    )
-
-
-def _set_up_new_file(connection: Any, _: object) -> None:
-    """Choose write-ahead logging for an SQLite file that holds nothing yet."""
-    cursor = connection.cursor()
-    try:
-        if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:
-            # It may be locked by another process, which then does the same.
-            with suppress(Exception):
-                cursor.execute("PRAGMA journal_mode = WAL")
-    finally:
-        cursor.close()
 
 
 def _rows_of(records: Sequence[Record]) -> list[dict[str, Any]]:
