@@ -162,6 +162,9 @@ class NodeJobStore(PersistentJobStore):
     def _read(self, job_id: str) -> Job | None:
         return next(iter(self._restore_all(self._read_nodes([job_id]))), None)
 
+    def _read_many(self, job_ids: Sequence[str]) -> list[Job]:
+        return self._restore_all(self._read_nodes(job_ids))
+
     def _read_due(self, timestamp: float) -> list[Job]:
         due = [job_id for _, job_id, _ in self._current_run_times().up_to(timestamp)]
         return self._restore_all(self._read_nodes(due))

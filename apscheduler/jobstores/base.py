@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 # What stores do with many jobs at once, and with one: stores of 3.x know of one only.
-_BATCHES = {"add_jobs": "add_job", "update_jobs": "update_job", "remove_jobs": "remove_job"}
+_BATCHES = {
+    "lookup_jobs": "lookup_job",
+    "add_jobs": "add_job",
+    "update_jobs": "update_job",
+    "remove_jobs": "remove_job",
+}
 
 
 class JobLookupError(KeyError):
@@ -158,6 +163,11 @@ class BaseJobStore(metaclass=ABCMeta):
     def remove_all_jobs(self) -> None:
         """Remove all jobs."""
 
+    def lookup_jobs(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Return those of the jobs that are there, by id."""
+        found = ((job_id, self.lookup_job(job_id)) for job_id in job_ids)
+        return {job_id: job for job_id, job in found if job is not None}
+
     def add_jobs(self, jobs: Sequence[Job]) -> None:
         """
         Take in many new jobs: all of them or none.
@@ -222,7 +232,7 @@ class BaseJobStore(metaclass=ABCMeta):
         """
         Return why the job that was just looked up cannot be restored, or None if that is not so.
 
-        Asked after :meth:`lookup_job` has returned None.
+        Asked after :meth:`lookup_job` or :meth:`lookup_jobs` has not found it.
         """
         return None
 

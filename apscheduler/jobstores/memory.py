@@ -27,6 +27,10 @@ class MemoryJobStore(BaseJobStore):
         entry = self._entries.get(job_id)
         return entry[2] if entry else None
 
+    def lookup_jobs(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        entries = self._entries
+        return {job_id: entries[job_id][2] for job_id in job_ids if job_id in entries}
+
     def get_due_jobs(self, now: datetime) -> list[Job]:
         due = self._run_times.up_to(now.timestamp())
         due.sort()

@@ -137,6 +137,11 @@ class MongoDBJobStore(PersistentJobStore):
         document = self.collection.find_one({"_id": job_id})
         return None if document is None else self._restore_row(*_row_of(document))
 
+    def _read_many(self, job_ids: Sequence[str]) -> list[Job]:
+        return [
+            job for ids in _chunks(job_ids) for job in self._get_jobs({"_id": {"$in": list(ids)}})
+        ]
+
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._get_jobs({"next_run_time": {"$lte": timestamp}})
 

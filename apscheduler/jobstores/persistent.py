@@ -84,7 +84,7 @@ class PersistentJobStore(BaseJobStore):
     def __init__(self, pickle_protocol: int = PICKLE_PROTOCOL) -> None:
         self.pickle_protocol = pickle_protocol
         self._parked: dict[str, Parked] = {}
-        self._still_parked: set[str] = set()  # those met since all jobs were read last
+        self._still_parked: set[str] = set()  # those met since ids were looked for last
         self._alias_generation = 0
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
@@ -106,6 +106,10 @@ class PersistentJobStore(BaseJobStore):
     @abstractmethod
     def _read(self, job_id: str) -> Job | None:
         """Return one job, or None if there is no such job."""
+
+    def _read_many(self, job_ids: Sequence[str]) -> list[Job]:
+        """Return those of the jobs that are there, in any order. The default reads each alone."""
+        return [job for job_id in job_ids if (job := self._read(job_id)) is not None]
 
     @abstractmethod
     def _read_due(self, timestamp: float) -> list[Job]:
@@ -286,6 +290,13 @@ class PersistentJobStore(BaseJobStore):
                 len(job_ids),
             )
 
+    @contextmanager
+    def _forgetting(self, job_ids: Iterable[str]) -> Iterator[None]:
+        """Forget those of the parked jobs that are not met meanwhile: others have removed them."""
+        self._still_parked.clear()
+        yield
+        self._forget(set(job_ids) - self._still_parked)
+
     def _forget(self, job_ids: Iterable[str]) -> None:
         """Drop the notes on parked jobs that were replaced or removed."""
         if self._parked:
@@ -295,7 +306,15 @@ class PersistentJobStore(BaseJobStore):
     # --- the public side -----------------------------------------------------------------------
 
     def lookup_job(self, job_id: str) -> Job | None:
-        return self._read(job_id)
+        with self._forgetting([job_id]):
+            return self._read(job_id)
+
+    def lookup_jobs(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        if not job_ids:
+            return {}
+
+        with self._forgetting(job_ids):
+            return {job.id: job for job in self._read_many(job_ids)}
 
     def get_error_of_job(self, job_id: str) -> Exception | None:
         note = self._parked.get(job_id)
@@ -356,11 +375,9 @@ class PersistentJobStore(BaseJobStore):
         return [(job_id, note.error) for job_id, note in self._parked.items()]
 
     def _census(self) -> list[Job]:
-        """Read all jobs; forget what is known of parked ones that are not there any more."""
-        self._still_parked.clear()
-        jobs = self._read_all()
-        self._forget(self._parked.keys() - self._still_parked)
-        return jobs
+        """Read all jobs."""
+        with self._forgetting(list(self._parked)):
+            return self._read_all()
 
     def add_job(self, job: Job) -> None:
         self._write_new([self._record(job)])

@@ -68,6 +68,18 @@ end
 return missing
 """
 
+# Takes ids; returns id, state and time of those that are there (no time while paused).
+_READ = """
+local answer = {}
+for _, id in ipairs(ARGV) do
+    local state = redis.call('HGET', KEYS[1], id)
+    if state then
+        answer[#answer + 1] = {id, state, redis.call('ZSCORE', KEYS[2], id)}
+    end
+end
+return answer
+"""
+
 # Takes the bounds of the times and how many to look for, or -1 for all; returns id, time, state of
 # so many or more, by time. Times without a state are none of a job, and passed over.
 _READ_BY_TIME = """
@@ -131,6 +143,7 @@ class RedisJobStore(PersistentJobStore):
         self._add = self.redis.register_script(_ADD)
         self._update = self.redis.register_script(_UPDATE)
         self._remove = self.redis.register_script(_REMOVE)
+        self._read_by_id = self.redis.register_script(_READ)
         self._read_by_time = self.redis.register_script(_READ_BY_TIME)
 
     def shutdown(self) -> None:
@@ -145,12 +158,15 @@ class RedisJobStore(PersistentJobStore):
     # --- reading -------------------------------------------------------------------------------
 
     def _read(self, job_id: str) -> Job | None:
-        with self.redis.pipeline() as pipeline:
-            pipeline.hget(self.jobs_key, job_id)
-            pipeline.zscore(self.run_times_key, job_id)
-            data, stored = pipeline.execute()
+        return next(iter(self._read_many([job_id])), None)
 
-        return None if data is None else self._restore_row(job_id, stored, data)
+    def _read_many(self, job_ids: Sequence[str]) -> list[Job]:
+        others = [self._undecodable[id] for id in job_ids if id in self._undecodable]
+        rows = self._read_by_id(self._keys, [*job_ids, *others])
+        return self._restore_rows(
+            (self._text(key), None if time is None else float(time), state)
+            for key, state, time in rows
+        )
 
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._restore_rows(self._rows("-inf", repr(timestamp), -1))

@@ -150,6 +150,15 @@ class SQLAlchemyJobStore(PersistentJobStore):
         # Also MySQL's idea of equal ids is not ours.
         return None if found is None or found.id != job_id else self._restore_row(*found)
 
+    def _read_many(self, job_ids: Sequence[str]) -> list[Job]:
+        query, known = self._select(), set(job_ids)
+        rows = (
+            row
+            for ids in _chunks(job_ids)
+            for row in self._rows(query.where(self.jobs_t.c.id.in_(ids)))
+        )
+        return self._restore_rows(row for row in rows if row.id in known)
+
     def _read_due(self, timestamp: float) -> list[Job]:
         return self._get_jobs(self.jobs_t.c.next_run_time.between(BEFORE_ALL, timestamp))
 

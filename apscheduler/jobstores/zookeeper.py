@@ -132,7 +132,8 @@ class ZooKeeperJobStore(NodeJobStore):
     def _index_written(self, records: Iterable[Record]) -> None:
         written = list(records)
         super()._index_written(written)
-        # Nobody may watch these nodes yet: have them read, and watched from then on.
+        # A watch ends with the first change, ours included, and a new node has none yet: have
+        # them read, and watched from then on.
         self._changed.update(_name_of(record.id) for record in written)
 
     # --- reading -------------------------------------------------------------------------------

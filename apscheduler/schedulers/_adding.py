@@ -214,8 +214,9 @@ class Adding:
         replacing: list[Job] = []
         unrestorable: list[Job] = []
         missing: list[tuple[Job, bool]] = []
+        stored = store.lookup_jobs([job.id for job, _ in jobs])
         for job, keeps_time in jobs:
-            existing = store.lookup_job(job.id)
+            existing = stored.get(job.id)
             if existing is not None:
                 self._clear_up(store, job.id, existing)
                 replaced.append(existing)
@@ -280,9 +281,10 @@ class Adding:
 def _remove_own(store: BaseJobStore, jobs: Sequence[Job]) -> None:
     """Remove those of the jobs that a store in memory took in before it failed."""
     try:
-        held = [job.id for job in jobs if store.lookup_job(job.id) is job]
+        stored = store.lookup_jobs([job.id for job in jobs])
     except Exception:
         return  # it is down; nobody can know what it holds, and the first error says so
 
+    held = [job.id for job in jobs if stored.get(job.id) is job]
     if held:
         store.remove_jobs(held)

@@ -248,9 +248,21 @@ class JobStoreContract:
         assert sorted(store.remove_jobs(["a", "x", "c", "y"])) == ["x", "y"]
         assert ids(store.get_all_jobs()) == ["b"]
 
+    def test_many_jobs_are_looked_up_at_once(
+        self, store: BaseJobStore, scheduler: ManualScheduler
+    ) -> None:
+        jobs = [make_job(scheduler, f"{i:04}", NOW) for i in range(1999)]
+        store.add_jobs([*jobs, make_job(scheduler, "paused", None)])
+
+        found = store.lookup_jobs([*ids(jobs[::2]), "nobody", "paused"])
+        assert sorted(found) == [*ids(jobs[::2]), "paused"]
+        assert all(job.id == id for id, job in found.items())
+        assert found["paused"].next_run_time is None
+
     def test_an_empty_batch_does_nothing(self, store: BaseJobStore) -> None:
         store.add_jobs([])
         assert store.update_jobs([]) == store.remove_jobs([]) == []
+        assert store.lookup_jobs([]) == {}
         assert store.get_all_jobs() == []
 
     # --- what is due, and when next ------------------------------------------------------------
@@ -620,6 +632,26 @@ class PersistentJobStoreContract(JobStoreContract):
         (listed,) = scheduler.get_unrestorable_jobs()
         assert listed[:2] == ("broken", "default")
         assert isinstance(listed[2], LookupError)
+
+    def test_a_parked_job_that_another_process_has_removed_is_just_not_there(
+        self, store: BaseJobStore, scheduler: ManualScheduler, make_store: MakeStore
+    ) -> None:
+        with module_with_function() as (module, _):
+            for id in ("one", "two", "three"):
+                add_broken_job(scheduler, module, id, NOW)
+
+        found = store.lookup_jobs(["one", "two", "three"])
+        assert found == {}
+        assert all(store.get_error_of_job(id) for id in ("one", "two", "three"))
+        with running(make_store()) as other:
+            other.remove_job("one")
+            other.remove_job("two")
+
+        with pytest.raises(JobLookupError, match="No job by the id of one"):
+            scheduler.pause_job("one")
+        assert store.lookup_jobs(["two", "three"]) == {}
+        assert store.get_error_of_job("two") is None
+        assert store.get_error_of_job("three") is not None
 
     def test_a_job_whose_function_gave_its_name_to_something_else_is_parked(
         self, store: BaseJobStore, scheduler: ManualScheduler
