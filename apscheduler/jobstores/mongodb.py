@@ -198,6 +198,9 @@ class MongoDBJobStore(PersistentJobStore):
             if errors[0].get("code") != _DUPLICATE_KEY:
                 raise
             raise ConflictingIdError(ids[failed]) from exc
+        except ConnectionFailure:  # it broke anywhere between the first document and the answer
+            written += self._landed(records, self._read_states)
+            raise
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
         changes = [
@@ -223,7 +226,10 @@ class MongoDBJobStore(PersistentJobStore):
         )
         if result.deleted_count == len(job_ids):
             return []  # also those that came after we had looked
+        if result.deleted_count == 0:
+            return list(job_ids)  # others removed them after we had looked
 
+        # Or who removed some of them is not known: a run may be one too many, but none is lost.
         return missing
 
     def _find_missing(self, job_ids: Sequence[str]) -> list[str]:

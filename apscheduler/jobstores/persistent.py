@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import takewhile
 from math import inf
 from operator import itemgetter
 from types import NoneType
@@ -266,20 +267,24 @@ class PersistentJobStore(BaseJobStore):
         except ConflictingIdError:
             raise
         except errors:
-            if not self._are_there(records, read):
+            if len(self._landed(records, read)) < len(records):
                 raise
 
-    def _are_there(
+    def _landed(
         self,
         records: Sequence[Record],
         read: Callable[[Sequence[str]], Iterable[tuple[str, bytes]]],
-    ) -> bool:
+    ) -> list[str]:
+        """Return the ids of the records that are there, up to the first one that is not."""
         try:
             found = dict(read([record.id for record in records]))
         except Exception:  # the error of the write is the one to raise
-            return False
+            return []
 
-        return all(found.get(record.id) == record.data for record in records)
+        return [
+            record.id
+            for record in takewhile(lambda record: found.get(record.id) == record.data, records)
+        ]
 
     def _take_back(self, job_ids: Sequence[str]) -> None:
         try:

@@ -152,6 +152,39 @@ def test_when_an_answer_is_lost_the_store_looks_whether_the_documents_are_there(
     assert len(scheduler.get_jobs()) == (30 if landed else 0)
 
 
+def test_documents_that_landed_before_the_connection_broke_are_taken_back(
+    store: MongoDBJobStore, scheduler: ManualScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = store.collection.insert_many
+
+    def breaking(documents: Any) -> Any:
+        insert(documents[:10])
+        raise AutoReconnect("The server died in the middle")
+
+    specs = [{"func": record, "trigger": "interval", "hours": 1, "id": f"{i}"} for i in range(20)]
+    scheduler.add_job(**specs[15], name="of others")
+    with monkeypatch.context() as patch:
+        patch.setattr(store.collection, "insert_many", breaking)
+        with pytest.raises(AutoReconnect, match="middle"):
+            scheduler.add_jobs(specs)
+    assert [job.name for job in scheduler.get_jobs()] == ["of others"]
+
+
+def test_jobs_that_others_remove_at_the_same_time_are_told_as_missing(
+    store: MongoDBJobStore, scheduler: ManualScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_due_jobs(scheduler, 3)
+    remove = store.collection.bulk_write
+
+    def later(*args: Any, **kwargs: Any) -> Any:
+        store.collection.delete_many({})  # by another process, after we have looked
+        return remove(*args, **kwargs)
+
+    monkeypatch.setattr(store.collection, "bulk_write", later)
+    ids = [f"job {i}" for i in range(3)]
+    assert store.remove_jobs(ids) == ids
+
+
 def test_a_run_time_that_was_changed_by_hand_says_whether_the_job_is_paused(
     store: MongoDBJobStore, scheduler: ManualScheduler
 ) -> None:
