@@ -6,7 +6,7 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timezone
 from itertools import takewhile
 from math import inf
 from operator import itemgetter
@@ -43,6 +43,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "next_run_time": (datetime, NoneType),
 }
 
+# Later than any datetime: jobs that somebody put there by hand are never due.
+_END_OF_CALENDAR = datetime.max.replace(tzinfo=timezone.utc).timestamp()
+
 # A job as a store returns it: id, POSIX time that is stored beside the state (None: paused), bytes
 Row = tuple[str, float | None, bytes]
 
@@ -75,8 +78,8 @@ class PersistentJobStore(BaseJobStore):
     The time that is stored beside a state says whether the job is paused, for it is what jobs are
     looked up by. Both are written together: they differ only if somebody changed one by hand.
 
-    A job whose bytes cannot be restored is *parked*: logged once, left out of all answers, and
-    never touched. It is tried again when its bytes change, when a function alias is added, and
+    A job whose bytes cannot be restored, or that cannot be stored again when it moves on, is
+    *parked*: logged once, left out of all answers, and never touched. It is tried again when its bytes change, when a function alias is added, and
     after a restart. It can be removed and replaced like any other.
 
     :param pickle_protocol: protocol of :mod:`pickle` for what is written; any is read
@@ -86,6 +89,7 @@ class PersistentJobStore(BaseJobStore):
         self.pickle_protocol = pickle_protocol
         self._parked: dict[str, Parked] = {}
         self._still_parked: set[str] = set()  # those met since ids were looked for last
+        self._doubtful: set[str] = set()  # jobs that perhaps can be restored, but not stored again
         self._alias_generation = 0
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
@@ -184,6 +188,9 @@ class PersistentJobStore(BaseJobStore):
         try:
             job = self._load(data)
             _check(job, job_id)
+            if job_id in self._doubtful:
+                self._doubtful.discard(job_id)
+                self._dump(job)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # a module may call sys.exit() when it is imported
@@ -356,6 +363,8 @@ class PersistentJobStore(BaseJobStore):
         for job_id, stored, data in rows:
             if earliest is not None and earliest <= stored:
                 break
+            if not stored < _END_OF_CALENDAR:  # nor is "not a number" a time
+                break
             job = self._restore_row(job_id, stored, data)
             time = None if job is None else _timestamp(job)
             if time is not None:
@@ -403,7 +412,13 @@ class PersistentJobStore(BaseJobStore):
             raise JobLookupError(job.id)
 
     def update_jobs(self, jobs: Iterable[Job]) -> list[str]:
-        records = {job.id: self._record(job) for job in jobs}  # of two with one id, the later
+        jobs = list(jobs)
+        try:
+            records = {job.id: self._record(job) for job in jobs}  # of two with one id, the later
+        except Exception:
+            self._doubtful.update(job.id for job in jobs)
+            raise
+
         if not records:
             return []
 

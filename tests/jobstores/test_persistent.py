@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from math import inf
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -135,6 +136,55 @@ def test_a_job_with_settings_that_3_x_let_pass_runs(setting: str, value: object)
 
         scheduler.run_due()
         assert runs == ["run"]
+
+
+class WithLock:
+    """Can be stored once: when it is loaded, it makes what cannot be stored."""
+
+    def __setstate__(self, state: object) -> None:
+        self.lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"a": 1, **vars(self)}
+
+
+def test_a_job_that_cannot_be_stored_again_is_parked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(SQLAlchemyJobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")) as scheduler:
+        scheduler.add_job(record, "interval", ["good"], minutes=1, id="good")
+        scheduler.add_job(record, "interval", [WithLock()], minutes=1, id="once")
+        with pytest.raises(TypeError, match="pickle"):
+            scheduler.modify_job("good", args=[Lock()])
+        scheduler.advance(60)
+        assert runs == ["good"]
+        ((id, _, error),) = scheduler.get_unrestorable_jobs()
+        assert id == "once"
+        assert "lock" in str(error)
+
+        caplog.clear()
+        scheduler.advance(600)
+        assert runs == ["good"] * 11
+        assert caplog.messages == []
+        scheduler.add_job(record, "date", ["replaced"], id="once", replace_existing=True)
+        scheduler.run_due()
+        assert runs[-1] == "replaced"
+
+
+@pytest.mark.parametrize("never", [1e13, 1e20, inf])
+def test_a_stored_time_beyond_the_calendar_is_none(never: float) -> None:
+    with running(SQLAlchemyJobStore("sqlite://")) as scheduler:
+        scheduler.add_job(record, "interval", minutes=1, id="never")
+        store = cast(SQLAlchemyJobStore, scheduler._jobstores["default"])
+        with store.engine.begin() as connection:
+            connection.execute(store.jobs_t.update().values(next_run_time=never))
+        assert store.get_next_run_time() is None
+        assert store.get_next_run_time_after(NOW) is None
+
+        scheduler.add_job(record, "interval", ["good"], minutes=1)
+        assert scheduler.run_due() == 60
+        scheduler.advance(60)
+        assert runs == ["good"]
 
 
 def test_a_scheduler_that_is_not_started_lists_no_broken_jobs(tmp_path: Path) -> None:
