@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
@@ -17,6 +18,7 @@ import apscheduler.triggers.interval
 from apscheduler.events import EVENT_JOB_ADDED, EVENT_JOB_EXECUTED, EVENT_JOB_MISSED
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.executors.debug import DebugExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.jobstores.base import BaseJobStore, ConflictingIdError, JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
@@ -29,7 +31,7 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from tests import jobs
-from tests.recorder import OUTCOMES, Recorder
+from tests.recorder import NAMES, OUTCOMES, Recorder
 
 MARCH_1 = datetime(2030, 3, 1, 8, tzinfo=timezone.utc)
 
@@ -314,6 +316,28 @@ class TestHooksOfSchedulers:
             "look up late",
             "process",
         ]
+
+    @pytest.mark.parametrize("executor", [DebugExecutor, InlineExecutor, ThreadPoolExecutor])
+    def test_a_subclass_sees_each_event_once_and_the_submission_before_the_outcome(
+        self, executor: Callable[[], BaseExecutor]
+    ) -> None:
+        seen: list[str] = []
+
+        class Watching(BackgroundScheduler):
+            def _dispatch_event(self, event: Any) -> None:
+                seen.append(NAMES[event.code])
+                super()._dispatch_event(event)
+
+        scheduler = Watching(executors={"default": executor()}, timezone=timezone.utc)
+        scheduler.start(paused=True)
+        scheduler.add_job(jobs.nothing)
+        recorder = Recorder(scheduler)
+        del seen[:]
+        scheduler.resume()
+        recorder.wait_for(EVENT_JOB_EXECUTED)
+        assert seen[1:] == ["JOB_SUBMITTED", "JOB_REMOVED", "JOB_EXECUTED"]
+        assert recorder.names == seen
+        scheduler.shutdown()
 
     def test_a_subclass_may_have_a_loop_of_its_own(self) -> None:
         ticks: list[float | None] = []

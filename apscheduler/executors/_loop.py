@@ -75,9 +75,7 @@ class Submission(Claimable):
     def fail(self, executor: BaseExecutor, exc: BaseException) -> None:
         """Report the runs that have been made, and that the others failed."""
         made = list(self.runs.events)
-        assert executor._scheduler is not None  # submit_job() made sure of it
-        for event in made:
-            executor._scheduler._dispatch_event(event)
+        executor._dispatch(made)
         executor._fail(self.job, self.run_times[len(made) :], exc)
 
 

@@ -13,6 +13,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .._log import log_may_fail
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -110,7 +112,8 @@ class ThreadPool:
         try:
             self._initialize()
         except BaseException as exc:
-            logger.exception("The initializer of a thread failed; its task is not run")
+            with log_may_fail:
+                logger.exception("The initializer of a thread failed; its task is not run")
             error = InitializerError()
             error.__cause__ = exc
             if isinstance(task, RefusableTask):
@@ -123,7 +126,8 @@ class ThreadPool:
         try:
             task()
         except BaseException:
-            logger.exception("A task of the thread pool failed")
+            with log_may_fail:  # else the pool would be without this thread
+                logger.exception("A task of the thread pool failed")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run ``fn(*args, **kwargs)`` in one of the threads, and return its future."""

@@ -6,7 +6,7 @@ import logging
 import traceback
 from abc import ABCMeta, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
@@ -14,6 +14,7 @@ from types import AsyncGeneratorType, FunctionType, GeneratorType, MethodType, T
 from typing import TYPE_CHECKING, Any
 
 from .._context import current_job, current_run_time, current_scheduler
+from .._log import log_may_fail
 from ..events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
@@ -129,17 +130,17 @@ class BaseExecutor(metaclass=ABCMeta):
     def _run_job_success(self, job_id: str, events: Sequence[JobExecutionEvent]) -> None:
         """Called when the runs of a submission are over, with what became of each."""
         self._release(job_id)
-        scheduler = self._scheduler
-        assert scheduler is not None  # submit_job() made sure of it
-        for event in events:
-            scheduler._dispatch_event(event)
+        self._dispatch(events)
 
     def _run_job_error(
         self, job_id: str, exc: BaseException, traceback: TracebackType | None = None
     ) -> None:
         """Called when a submission failed as a whole; errors of the job itself are events."""
         self._release(job_id)
-        self._logger.error("Error running job %s", job_id, exc_info=(type(exc), exc, traceback))
+        with log_may_fail:
+            self._logger.error(
+                "Error running job %s", job_id, exc_info=(type(exc), exc, traceback)
+            )
 
     def _run(self, job: Job, run_times: list[datetime]) -> None:
         """Run the job in this very thread, and report what became of it."""
@@ -153,10 +154,15 @@ class BaseExecutor(metaclass=ABCMeta):
     def _fail(self, job: Job, run_times: list[datetime], exc: BaseException) -> None:
         """Report that a submission failed as a whole, and with it every run of it."""
         self._run_job_error(job.id, exc, exc.__traceback__)
+        alias = job._jobstore_alias
+        self._dispatch([_error_event(job, alias, run_time, exc) for run_time in run_times])
+
+    def _dispatch(self, outcomes: Iterable[JobExecutionEvent]) -> None:
         scheduler = self._scheduler
         assert scheduler is not None  # submit_job() made sure of it
-        for run_time in run_times:
-            scheduler._dispatch_event(_error_event(job, job._jobstore_alias, run_time, exc))
+        for event in outcomes:
+            if scheduler._may_tell(event):
+                scheduler._dispatch_event(event)
 
     def _release(self, job_id: str) -> None:
         with self._lock:
@@ -258,7 +264,8 @@ class Runs:
         if late <= timedelta(seconds=grace_time):
             return False
 
-        self.logger.warning('Run time of job "%s" was missed by %s', self.job, late)
+        with log_may_fail:
+            self.logger.warning('Run time of job "%s" was missed by %s', self.job, late)
         return True
 
     def _note(self, code: int, run_time: datetime, retval: Any = None) -> None:
@@ -293,7 +300,8 @@ class Outcome:
         )
         logger = self._runs.logger
         if logger.isEnabledFor(logging.INFO):
-            logger.info('Running job "%s" (scheduled at %s)', job, self._run_time)
+            with log_may_fail:
+                logger.info('Running job "%s" (scheduled at %s)', job, self._run_time)
 
         return self
 
@@ -312,10 +320,12 @@ class Outcome:
         if exc is None:
             runs._note(EVENT_JOB_EXECUTED, self._run_time, self.retval)
             if runs.logger.isEnabledFor(logging.INFO):
-                runs.logger.info('Job "%s" executed successfully', runs.job)
+                with log_may_fail:
+                    runs.logger.info('Job "%s" executed successfully', runs.job)
             return True
 
-        runs.logger.error('Job "%s" raised an exception', runs.job, exc_info=exc)
+        with log_may_fail:
+            runs.logger.error('Job "%s" raised an exception', runs.job, exc_info=exc)
         runs._note_error(self._run_time, exc)
         traceback.clear_frames(tb)  # what the frames hold would live as long as the exception
         return True

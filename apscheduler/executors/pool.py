@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .._log import log_may_fail
 from ._claims import Claimable
 from ._threads import RefusableTask, ThreadPool
 from .base import BaseExecutor, run_job
@@ -261,7 +262,8 @@ class ProcessPoolExecutor(BasePoolExecutor):
         return future
 
     def _replace_pool(self) -> None:
-        self._logger.warning("A worker process died; starting a new pool of processes")
+        with log_may_fail:
+            self._logger.warning("A worker process died; starting a new pool of processes")
         self._pool.shutdown(wait=False)
         self._pool = self._make_pool()
 

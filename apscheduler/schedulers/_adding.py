@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 
+from .._log import log_may_fail
 from ..job import Job
 from ..jobstores.base import BaseJobStore, ConflictingIdError
 from ..triggers.base import BaseTrigger
@@ -264,7 +265,8 @@ class Adding:
             except BaseException as exc:  # the first error is the one to raise
                 if is_interrupt(exc):
                     raise
-                self._logger.exception("Taking back what was added before the error failed")
+                with log_may_fail:
+                    self._logger.exception("Taking back what was added before the error failed")
 
         if self._will_retry:
             self._empty_out()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._log import log_may_fail
 from .._time import is_later
 from ..triggers.base import jitter_of
 from ._interrupts import is_interrupt
@@ -163,7 +164,8 @@ def _decide(
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
-            logger.exception('The trigger of job "%s" failed -- its run time stays', job)
+            with log_may_fail:
+                logger.exception('The trigger of job "%s" failed -- its run time stays', job)
         else:
             if not _is_same_instant(new, old):
                 moves[job.id] = _Move(old, new)

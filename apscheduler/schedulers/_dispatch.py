@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from .._log import log_may_fail
 from ..events import EVENT_JOB_MISSED, EVENT_JOB_REMOVED
 from ._clock import SetBacks
 from ._interrupts import is_interrupt
@@ -267,13 +268,15 @@ class DispatchPass:
             self._settle_unclear(alias, store)
 
         for advance in self._backlog.unclear.values():
-            self._logger.error(
-                'Job store "%s" did not tell whether it moved job "%s" on: its run that was due '
-                "at %s has not been started, and will be at the next start only if it did not",
-                advance.alias,
-                advance.job,
-                advance.old,
-            )
+            with log_may_fail:
+                self._logger.error(
+                    'Job store "%s" did not tell whether it moved job "%s" on: its run that was '
+                    "due at %s has not been started, and will be at the next start only if it did "
+                    "not",
+                    advance.alias,
+                    advance.job,
+                    advance.old,
+                )
 
     def _process_store(self, alias: str, store: BaseJobStore) -> datetime | None:
         resting = self._backlog.resting
@@ -295,7 +298,10 @@ class DispatchPass:
             # Counted from now: the time until a server that hangs was given up is not its rest.
             retry_at = self._clock().astimezone(timezone.utc) + self._retry_interval
             resting[alias] = retry_at
-            self._logger.exception('Job store "%s" failed -- trying again at %s', alias, retry_at)
+            with log_may_fail:
+                self._logger.exception(
+                    'Job store "%s" failed -- trying again at %s', alias, retry_at
+                )
             return retry_at
 
     def _is_resting(self, alias: str) -> bool:
@@ -368,12 +374,13 @@ class DispatchPass:
             key = (alias, job.id)
             if key not in self._backlog.without_executor:
                 self._backlog.without_executor.add(key)
-                self._logger.error(
-                    'Job "%s" stays in job store "%s" until its executor is added: %s',
-                    job,
-                    alias,
-                    exc.args[0] if exc.args else exc,
-                )
+                with log_may_fail:
+                    self._logger.error(
+                        'Job "%s" stays in job store "%s" until its executor is added: %s',
+                        job,
+                        alias,
+                        exc.args[0] if exc.args else exc,
+                    )
             return None
 
         return executor
@@ -396,9 +403,10 @@ class DispatchPass:
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
-            self._logger.exception(
-                'The trigger of job "%s" failed -- the job is paused after this run', job
-            )
+            with log_may_fail:
+                self._logger.exception(
+                    'The trigger of job "%s" failed -- the job is paused after this run', job
+                )
             return Advance(alias, job, due, due, None, exc)
 
     def _coalesced(self, alias: str, job: Job, due: datetime) -> Advance | None:
@@ -445,10 +453,11 @@ class DispatchPass:
                 self._backlog.unclear[advance.key] = advance
             if is_interrupt(exc):  # shutdown() looks at what the store holds
                 raise
-            self._logger.exception(
-                'Job store "%s" failed to move due jobs on -- looking at what it holds',
-                advances[0].alias,
-            )
+            with log_may_fail:
+                self._logger.exception(
+                    'Job store "%s" failed to move due jobs on -- looking at what it holds',
+                    advances[0].alias,
+                )
             self._settle(store, advances)
 
     def _settle_unclear(self, alias: str, store: BaseJobStore) -> None:
@@ -468,12 +477,13 @@ class DispatchPass:
             except BaseException as exc:
                 if is_interrupt(exc):
                     raise
-                self._logger.exception(
-                    'Job store "%s" failed again for job "%s" -- trying again at %s',
-                    advance.alias,
-                    advance.job,
-                    self._retry_at,
-                )
+                with log_may_fail:
+                    self._logger.exception(
+                        'Job store "%s" failed again for job "%s" -- trying again at %s',
+                        advance.alias,
+                        advance.job,
+                        self._retry_at,
+                    )
                 failures += 1
                 if failures == FAILURES_IN_A_ROW:
                     break
@@ -492,12 +502,13 @@ class DispatchPass:
             return advance.ends
         if not _is_same_instant(stored.next_run_time, advance.old):
             if not advance.is_held_by(stored):
-                self._logger.warning(
-                    'Job "%s" was changed before its store told whether it had moved it on: its '
-                    "run that was due at %s is not started",
-                    stored,
-                    advance.old,
-                )
+                with log_may_fail:
+                    self._logger.warning(
+                        'Job "%s" was changed before its store told whether it had moved it on: '
+                        "its run that was due at %s is not started",
+                        stored,
+                        advance.old,
+                    )
                 self._backlog.dropped.append(advance)
                 return False
             return True

@@ -7,9 +7,8 @@ from datetime import timedelta, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._log import log_may_fail
 from ..events import (
-    EVENT_JOB_ERROR,
-    EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
     EVENT_JOB_MISSED,
     EVENT_JOB_MODIFIED,
@@ -26,7 +25,6 @@ from ._interrupts import is_interrupt
 if TYPE_CHECKING:
     from .base import BaseScheduler
 
-_OUTCOMES = EVENT_JOB_EXECUTED | EVENT_JOB_ERROR | EVENT_JOB_MISSED
 # What listeners are told of when a run is handed over, before they hear of its outcome.
 _ANNOUNCEMENTS = (
     EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_REMOVED | EVENT_JOB_MODIFIED
@@ -174,7 +172,7 @@ class Handover:
 
     def holds_back(self, event: Any) -> bool:
         """Keep the outcome of a run if listeners have not heard of its submission yet."""
-        if not (self._early_outcomes and event.code & _OUTCOMES):
+        if not self._early_outcomes:
             return False
 
         with self._outcome_lock:
@@ -190,11 +188,12 @@ class Handover:
         self._tell_dropped(backlog)
         for advance in backlog.take_all():
             for run_time in advance.run_times:
-                self._scheduler._logger.error(
-                    'The run of job "%s" that was due at %s was never handed to its executor',
-                    advance.job,
-                    run_time,
-                )
+                with log_may_fail:
+                    self._scheduler._logger.error(
+                        'The run of job "%s" that was due at %s was never handed to its executor',
+                        advance.job,
+                        run_time,
+                    )
             self._tell_missed(advance)
 
     def _tell_dropped(self, backlog: Backlog) -> None:
@@ -231,30 +230,36 @@ class Handover:
             scheduler._lookup_executor(job.executor).submit_job(job, advance.run_times)
         except MaxInstancesReachedError:
             advance.outcome = EVENT_JOB_MAX_INSTANCES
-            scheduler._logger.warning(
-                'Execution of job "%s" skipped: maximum number of running instances reached (%d)',
-                job,
-                job.max_instances,
-            )
+            with log_may_fail:
+                scheduler._logger.warning(
+                    'Execution of job "%s" skipped: maximum number of running instances '
+                    "reached (%d)",
+                    job,
+                    job.max_instances,
+                )
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
             if self._is_taken(advance):
                 advance.outcome = EVENT_JOB_SUBMITTED
-                scheduler._logger.exception(
-                    'Executor "%s" failed when it had taken job "%s" already', job.executor, job
-                )
+                with log_may_fail:
+                    scheduler._logger.exception(
+                        'Executor "%s" failed when it had taken job "%s" already',
+                        job.executor,
+                        job,
+                    )
                 return
             advance.retry_at = scheduler._now().astimezone(timezone.utc) + timedelta(
                 seconds=scheduler.jobstore_retry_interval
             )
             backlog.stuck[advance.key] = advance
-            scheduler._logger.exception(
-                'Error submitting job "%s" to executor "%s" -- trying again at %s',
-                job,
-                job.executor,
-                advance.retry_at,
-            )
+            with log_may_fail:
+                scheduler._logger.exception(
+                    'Error submitting job "%s" to executor "%s" -- trying again at %s',
+                    job,
+                    job.executor,
+                    advance.retry_at,
+                )
         else:
             advance.outcome = EVENT_JOB_SUBMITTED
 
@@ -268,7 +273,8 @@ class Handover:
             event = JobSubmissionEvent(code, job_id, alias, advance.run_times)
             scheduler._dispatch_event(event)
         if advance.ends:
-            scheduler._logger.info("Removed job %s", job_id)
+            with log_may_fail:
+                scheduler._logger.info("Removed job %s", job_id)
             scheduler._tell(EVENT_JOB_REMOVED, job_id, alias)
         elif advance.error is not None:
             scheduler._tell(EVENT_JOB_MODIFIED, job_id, alias)

@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 from tzlocal import get_localzone
 
+from .._log import log_may_fail
 from .._refs import takes_keyword, undefined
 from .._settings import suggest
 from .._time import astimezone, is_later
@@ -455,7 +456,8 @@ class BaseScheduler(metaclass=ABCMeta):
                 if is_interrupt(exc):  # the others are not waited for, but stopped
                     interrupt, wait, deadline = exc, False, None
                 else:
-                    self._logger.exception('Executor "%s" failed to shut down', alias)
+                    with log_may_fail:
+                        self._logger.exception('Executor "%s" failed to shut down', alias)
 
         if interrupt is not None:
             raise interrupt
@@ -478,7 +480,8 @@ class BaseScheduler(metaclass=ABCMeta):
             except BaseException as exc:
                 if is_interrupt(exc):
                     raise
-                self._logger.exception('Job store "%s" failed to shut down', alias)
+                with log_may_fail:
+                    self._logger.exception('Job store "%s" failed to shut down', alias)
 
     def pause(self) -> None:
         """
@@ -689,7 +692,10 @@ class BaseScheduler(metaclass=ABCMeta):
                 except BaseException as exc:
                     if is_interrupt(exc):
                         raise
-                    self._logger.exception("Error notifying listener %r of %r", callback, event)
+                    with log_may_fail:
+                        self._logger.exception(
+                            "Error notifying listener %r of %r", callback, event
+                        )
 
     def _may_tell(self, outcome: SchedulerEvent) -> bool:
         """Tell whether listeners may hear of an outcome now. If not, they will later."""
@@ -1213,10 +1219,11 @@ class BaseScheduler(metaclass=ABCMeta):
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
-            self._logger.exception(
-                "Looking for due jobs failed -- trying again in %s seconds",
-                self.jobstore_retry_interval,
-            )
+            with log_may_fail:
+                self._logger.exception(
+                    "Looking for due jobs failed -- trying again in %s seconds",
+                    self.jobstore_retry_interval,
+                )
             return self.jobstore_retry_interval
 
     def _advance_due_jobs(self) -> datetime | None:
@@ -1228,7 +1235,8 @@ class BaseScheduler(metaclass=ABCMeta):
             now = self._now()
             set_back_by = self._clock_watch.set_back_by(now, self._elapsed())
             if set_back_by is not None:
-                self._logger.warning("The clock was set back by %s", set_back_by)
+                with log_may_fail:
+                    self._logger.warning("The clock was set back by %s", set_back_by)
                 shown = self._clock_watch.shown
                 self._backlog.set_backs.note(self._jobstores, set_back_by, shown)
 

@@ -14,3 +14,20 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.ERROR)
     yield
     logging.disable(logging.NOTSET)
+
+
+class FailingHandler(logging.Handler):
+    """Raises, as some handlers do while the server that they send to is down."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError("the log cannot be written")
+
+
+@pytest.fixture
+def failing_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail to log anything, from warnings on."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # thousands of them are not shown
+    logger, handler = logging.getLogger("apscheduler"), FailingHandler()
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)

@@ -379,6 +379,7 @@ class TriggerThatFailsWhenSetBack(IntervalTrigger):
         raise InjectedError("a trigger")
 
 
+@pytest.mark.usefixtures("failing_log")
 def test_a_trigger_that_cannot_follow_the_clock_keeps_no_other_job_waiting(
     scheduler: WorldScheduler,
 ) -> None:

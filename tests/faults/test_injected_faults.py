@@ -39,7 +39,12 @@ from tests.faults.ledger import Ledger, note_run
 from tests.jobs import nothing
 from tests.recorder import Recorder
 
-pytestmark = pytest.mark.usefixtures("quiet")
+
+@pytest.fixture(autouse=True, params=["quiet", "failing_log"])
+def log(request: pytest.FixtureRequest) -> None:
+    """Whether errors can be logged makes no difference."""
+    request.getfixturevalue(request.param)
+
 
 MARCH_1 = datetime(2030, 3, 1, 8, tzinfo=timezone.utc)
 JOBS = 100
@@ -258,7 +263,7 @@ def test_a_run_that_another_program_made_unclear_is_not_started_but_missed_and_l
     rows = BytesStore()
     writes = Faults(1, kinds=[Fault.BEFORE], only=["update_jobs"], limit=1)
     lookups = Faults(1, only=["lookup_job"])
-    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler = ManualScheduler(now=MARCH_1, logger="tests.unclear")
     scheduler.add_jobstore(FaultyStore(FaultyStore(rows, writes), lookups))
     recorder = Recorder(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
     start = MARCH_1 + timedelta(seconds=20)
