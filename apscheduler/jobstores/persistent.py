@@ -79,8 +79,9 @@ class PersistentJobStore(BaseJobStore):
     looked up by. Both are written together: they differ only if somebody changed one by hand.
 
     A job whose bytes cannot be restored, or that cannot be stored again when it moves on, is
-    *parked*: logged once, left out of all answers, and never touched. It is tried again when its bytes change, when a function alias is added, and
-    after a restart. It can be removed and replaced like any other.
+    *parked*: logged once, left out of all answers, and never touched. It is tried again when its
+    bytes change, when a function alias is added, and after a restart. It can be removed and
+    replaced like any other.
 
     :param pickle_protocol: protocol of :mod:`pickle` for what is written; any is read
     """

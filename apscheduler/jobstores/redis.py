@@ -112,7 +112,7 @@ class RedisJobStore(PersistentJobStore):
     :param connect_args: arguments of :class:`redis.Redis`, such as ``host``; a ``connection_pool``
         that is given is left open at shutdown. Unless they say otherwise, 10 seconds are waited
         for a connection (``socket_connect_timeout``), and 30 for an answer (``socket_timeout``)
-    :raises ValueError: if a key is empty
+    :raises ValueError: if a key is empty, or answers would be decoded (``decode_responses``)
     """
 
     #: the client in use
@@ -140,6 +140,12 @@ class RedisJobStore(PersistentJobStore):
         connect_args.setdefault("socket_connect_timeout", CONNECT_TIMEOUT)
         connect_args.setdefault("socket_timeout", ANSWER_TIMEOUT)
         self.redis = Redis(db=int(db), **connect_args)
+        if self.redis.get_encoder().decode_responses:
+            raise ValueError(
+                "RedisJobStore keeps jobs as bytes, which decode_responses=True would make text "
+                "of -- give it a connection pool, or arguments, without that"
+            )
+
         self._add = self.redis.register_script(_ADD)
         self._update = self.redis.register_script(_UPDATE)
         self._remove = self.redis.register_script(_REMOVE)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +11,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError
 from redis.retry import Retry
 
+from apscheduler.jobstores.base import UnrestorableJobError
 from apscheduler.jobstores.redis import RedisJobStore
 from apscheduler.testing import ManualScheduler
-from tests.jobstores.jobs import HOUR, NOW, many_due_jobs, record, running, runs
+from tests.jobstores.jobs import HOUR, NOW, record, running, runs
 from tests.jobstores.proxy import Proxy
 from tests.servers import Redis
 
@@ -50,24 +51,6 @@ def test_the_layout_is_that_of_3_x(scheduler: ManualScheduler, client: Any) -> N
     assert set(client.hkeys("apscheduler.jobs")) == {"ünïcödé".encode(), b"paused"}
     times = client.zrange("apscheduler.run_times", 0, -1, withscores=True)
     assert [tuple(entry) for entry in times] == [("ünïcödé".encode(), (NOW + HOUR).timestamp())]
-
-
-def test_a_pass_over_two_thousand_due_jobs_takes_a_handful_of_commands(
-    scheduler: ManualScheduler, client: Any
-) -> None:
-    many_due_jobs(scheduler, 2000)
-    scheduler._clock += HOUR
-    before = commands(client)
-    scheduler.run_due()
-    assert len(runs) == 2000
-    assert commands(client) - before <= 8  # with the scripts, which are loaded when first used
-
-
-def commands(client: Any) -> int:
-    """How many commands this server has run for clients; what scripts do is not among them."""
-    sent = ("cmdstat_evalsha", "cmdstat_hgetall", "cmdstat_script|load")
-    stats = client.info("commandstats")
-    return sum(stats[name]["calls"] for name in sent if name in stats)
 
 
 def test_damaged_bytes_and_times_without_a_job_do_not_disturb(
@@ -113,6 +96,9 @@ def test_a_job_with_an_id_that_is_no_text_is_removed_by_what_stands_for_it(
     ((id, jobstore, _),) = scheduler.get_unrestorable_jobs()
     assert (id, jobstore) == ("\\xff", "default")
 
+    with pytest.raises(UnrestorableJobError):
+        scheduler.pause_job(id)
+
     scheduler.add_job(record, "date", run_date=NOW, id=id)
     scheduler.remove_job(id)
     assert client.hkeys("apscheduler.jobs") == [b"\xff"]
@@ -145,6 +131,13 @@ def test_keys_and_database_are_those_that_are_given(place: dict[str, Any], clien
 
     with pytest.raises(ValueError, match="jobs_key"):
         RedisJobStore(jobs_key="")
+
+
+def test_a_client_that_makes_text_of_the_jobs_is_refused() -> None:
+    with pytest.raises(ValueError, match="decode_responses"):
+        RedisJobStore(connection_pool=ConnectionPool(decode_responses=True))
+    with pytest.raises(ValueError, match="decode_responses"):
+        RedisJobStore(decode_responses=True)
 
 
 @pytest.mark.parametrize("passing", range(5))
@@ -190,33 +183,31 @@ def test_a_job_whose_adding_was_not_answered_is_in_nobodys_way(place: dict[str, 
 
 
 def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(
-    scheduler: ManualScheduler, client: Any
+    store: RedisJobStore, scheduler: ManualScheduler, client: Any
 ) -> None:
     scheduler.add_job(record, "interval", hours=1, id="first")
-    client.script_flush()
-    scheduler.add_job(record, "interval", hours=1, id="second")
-    assert [job.id for job in scheduler.get_jobs()] == ["first", "second"]
+    assert store.get_next_run_time() == NOW + HOUR
+    steps: list[Callable[[], object]] = [
+        lambda: scheduler.add_job(record, "interval", hours=2, id="second"),
+        lambda: scheduler.pause_job("first"),
+        lambda: scheduler.remove_job("first"),
+        store.get_next_run_time,
+    ]
+    for step in steps:
+        client.script_flush()
+        step()
+    assert store.get_next_run_time() == NOW + 2 * HOUR
+    assert [job.id for job in scheduler.get_jobs()] == ["second"]
 
 
 def test_a_pool_that_is_given_stays_open(place: dict[str, Any]) -> None:
     pool = ConnectionPool(**place)
     with running(RedisJobStore(connection_pool=pool)) as scheduler:
         scheduler.add_job(record, "interval", hours=1)
-    connection = pool.get_connection()
-    assert connection._sock is not None
-    pool.release(connection)
+    assert pool._available_connections[0]._sock is not None
     pool.disconnect()
 
     own = RedisJobStore(**place)
     with running(own) as scheduler:
         assert len(scheduler.get_jobs()) == 1
     assert own.redis.connection_pool._available_connections[0]._sock is None
-
-
-def test_scripts_are_known_again_after_the_server_forgot_them(
-    store: RedisJobStore, scheduler: ManualScheduler, client: Any
-) -> None:
-    scheduler.add_job(record, "interval", hours=1, id="job")
-    client.script_flush()
-    scheduler.pause_job("job")
-    assert store.get_next_run_time() is None
