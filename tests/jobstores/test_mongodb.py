@@ -110,13 +110,17 @@ def test_of_many_jobs_only_ours_are_taken_back_when_an_id_is_taken(
     assert sorted(job.id for job in scheduler.get_jobs()) == ["a", "m"]
 
 
-@pytest.mark.parametrize("small", [600, 12_000])
+@pytest.mark.parametrize("chunk", [1000, 400])
 def test_a_document_that_is_too_large_takes_the_others_with_it(
-    store: MongoDBJobStore, scheduler: ManualScheduler, small: int
+    store: MongoDBJobStore,
+    scheduler: ManualScheduler,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
 ) -> None:
+    monkeypatch.setattr("apscheduler.jobstores.mongodb.CHUNK_DOCUMENTS", chunk)
     scheduler.add_job(record, "interval", hours=1, id="kept")
     settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
-    jobs = [{**settings, "id": str(i)} for i in range(small)]
+    jobs = [{**settings, "id": str(i)} for i in range(600)]
     with pytest.raises(PyMongoError, match="BSON"):  # by the server or the driver
         scheduler.add_jobs([*jobs, {**settings, "args": ["x" * 17_000_000]}])
     assert [job.id for job in scheduler.get_jobs()] == ["kept"]
