@@ -73,16 +73,15 @@ class TestTheThread:
         scheduler.shutdown()
 
     def test_it_ends_if_the_scheduler_cannot_start(self) -> None:
-        before = threading.active_count()
+        before = set(threading.enumerate())
         scheduler = BackgroundScheduler()
         scheduler.add_job(jobs.nothing, jobstore="elsewhere")
         with pytest.raises(KeyError, match="No such job store"):
             scheduler.start()
         assert scheduler._thread is None
-        for thread in threading.enumerate():
-            if thread.name == "APScheduler":
-                thread.join(PATIENCE)
-        assert threading.active_count() <= before
+        for thread in set(threading.enumerate()) - before:
+            thread.join(PATIENCE)
+        assert set(threading.enumerate()) <= before
 
     def test_start_returns_at_once_and_shutdown_ends_the_thread(self) -> None:
         scheduler = BackgroundScheduler()
