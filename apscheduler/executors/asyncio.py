@@ -13,7 +13,7 @@ from ..events import JobExecutionEvent
 from ._loop import LoopExecutor, Result, Submission, own_future, raising
 from ._threads import ThreadPool
 from .base import run_job
-from .pool import AbandonedError
+from .pool import AbandonedError, read_max_workers
 
 if TYPE_CHECKING:
     from ..schedulers.base import BaseScheduler
@@ -33,11 +33,11 @@ class AsyncIOExecutor(LoopExecutor):
 
     def __init__(self, max_workers: int | None = None) -> None:
         super().__init__()
-        self._max_workers = max_workers
+        self._max_workers = None if max_workers is None else read_max_workers(max_workers)
         self._pool = self._make_pool()
 
     def _make_pool(self) -> Any:
-        return None if self._max_workers is None else ThreadPool(int(self._max_workers))
+        return None if self._max_workers is None else ThreadPool(self._max_workers)
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)

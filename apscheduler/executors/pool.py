@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from .._log import log_may_fail
+from .._settings import suggest
 from ._claims import Claimable
-from ._threads import RefusableTask, ThreadPool
+from ._threads import RefusableTask, ThreadPool, logger
 from .base import BaseExecutor, run_job
 
 if TYPE_CHECKING:
@@ -61,6 +62,47 @@ class BasePoolExecutor(BaseExecutor):
         self._pool.shutdown(bool(wait))
 
 
+def read_max_workers(value: Any) -> int:
+    """
+    Return how many workers a pool may have. A fraction is cut off, as in 3.x, and logged.
+
+    :raises TypeError, ValueError: as ``int()`` does
+    """
+    words = f"max_workers must be a positive integer, got {value!r}"
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise (TypeError if isinstance(exc, TypeError) else ValueError)(words) from exc
+
+    if isinstance(value, float) and number != value:
+        logger.warning("%s -- the fraction is cut off", words)
+    return number
+
+
+def _read_pool_kwargs(value: Any, pool: type) -> dict[str, Any]:
+    """
+    Return the further arguments of a pool.
+
+    :raises TypeError: if they are no mapping, or the pool takes no such argument
+    """
+    if not value:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"pool_kwargs must be a dict, got {value!r}")
+
+    from inspect import signature  # slow to import, and seldom needed
+
+    known = signature(pool).parameters.keys() - {"max_workers"}
+    for name in value:
+        if name not in known:
+            raise TypeError(
+                f"{pool.__name__}.__init__() got an unexpected keyword argument {name!r} in "
+                f"pool_kwargs{suggest(name, known)}"
+            )
+
+    return dict(value)
+
+
 class ThreadPoolExecutor(BasePoolExecutor):
     """
     Runs jobs in a pool of threads, a coroutine function in an event loop of its own.
@@ -77,7 +119,8 @@ class ThreadPoolExecutor(BasePoolExecutor):
     def __init__(
         self, max_workers: int = 10, pool_kwargs: Mapping[str, Any] | None = None
     ) -> None:
-        self._make_pool = partial(ThreadPool, int(max_workers), **(pool_kwargs or {}))
+        settings = _read_pool_kwargs(pool_kwargs, ThreadPool)
+        self._make_pool = partial(ThreadPool, read_max_workers(max_workers), **settings)
         super().__init__(self._make_pool())
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
@@ -141,10 +184,12 @@ class ProcessPoolExecutor(BasePoolExecutor):
         self, max_workers: int = 10, pool_kwargs: Mapping[str, Any] | None = None
     ) -> None:
         # Slow to import, and most programs use threads.
+        from concurrent.futures import ProcessPoolExecutor as Pool
         from multiprocessing import get_context
 
-        self._max_workers = int(max_workers)
-        self._settings = {"mp_context": get_context("spawn"), **(pool_kwargs or {})}
+        self._max_workers = read_max_workers(max_workers)
+        settings = _read_pool_kwargs(pool_kwargs, Pool)
+        self._settings = {"mp_context": get_context("spawn"), **settings}
         self._is_shut_down = False  # no more is taken
         self._leaves_all = False  # what waits is handed to the pool, which sees to it
         self._is_abandoned = False  # what has not begun is not to begin

@@ -22,7 +22,7 @@ def nest(gconfig: Mapping[str, Any], prefix: str | None) -> dict[str, Any]:
     Turn dotted options into nested ones: ``{"a.b": 1}`` into ``{"a": {"b": 1}}``.
 
     :param prefix: only options that begin with it are taken, without it; None to take all
-    :raises TypeError: if the options are no mapping
+    :raises TypeError: if the options are no mapping, or one has a name that is no string
     :raises ValueError: if an option is both a value and the beginning of others
     """
     if not isinstance(gconfig, Mapping):
@@ -30,6 +30,8 @@ def nest(gconfig: Mapping[str, Any], prefix: str | None) -> dict[str, Any]:
 
     nested: dict[str, Any] = {}
     for option, value in gconfig.items():
+        if not isinstance(option, str):
+            raise TypeError(f"The names of options must be strings, got {option!r}")
         if prefix and not option.startswith(prefix):
             continue
 

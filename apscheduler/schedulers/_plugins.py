@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from .._refs import maybe_ref, ref_to_obj, takes_keyword
@@ -56,6 +56,8 @@ def load_class(kind: str, name: str, base: type, loaded: MutableMapping[str, Any
     :raises LookupError: if no plugin has this name
     :raises TypeError: if what has this name is no such plugin
     """
+    if not isinstance(name, str):  # a configuration may hold anything
+        raise _no_plugin(kind, name, _OWN[kind])
     if name in loaded:
         return loaded[name]
 
@@ -88,12 +90,13 @@ def _load_entry_point(kind: str, name: str) -> Any:
 
     found = {entry.name: entry for entry in entry_points(group=f"apscheduler.{kind}")}
     if name not in found:
-        raise LookupError(
-            f'No {_CALLED[kind]} by the name "{name}" was found'
-            + suggest(name, found.keys() | _OWN[kind].keys())
-        )
+        raise _no_plugin(kind, name, found.keys() | _OWN[kind].keys())
 
     return found[name].load()
+
+
+def _no_plugin(kind: str, name: str, known: Iterable[str]) -> LookupError:
+    return LookupError(f'No {_CALLED[kind]} by the name "{name}" was found' + suggest(name, known))
 
 
 def build(cls: Any, arguments: Mapping[str, Any], others: Collection[str] = ()) -> Any:
@@ -210,12 +213,19 @@ def class_from_options(
 
     :raises ValueError: if neither is there
     :raises LookupError: if there is no such class
+    :raises TypeError: if the class is nothing that could be called
     """
     type_name, class_name = options.pop("type", None), options.pop("class", None)
     if type_name:
         return load_class(kind, type_name, base, loaded)
     if class_name:
-        return maybe_ref(class_name)
+        cls = maybe_ref(class_name)
+        if not callable(cls):
+            raise TypeError(
+                f'The class of {kind}["{alias}"] must be a {base.__name__} class or a reference '
+                f'to one, such as "package.module:Class", got {class_name!r}'
+            )
+        return cls
 
     raise ValueError(
         f'Cannot create {SPOKEN[kind]} "{alias}" -- either "type" or "class" must be defined'

@@ -30,6 +30,7 @@ class AsyncIOScheduler(EventLoopScheduler):
     to it (default: the one that runs :meth:`start`).
     """
 
+    _known_options = (*EventLoopScheduler._known_options, "event_loop")
     _eventloop: Any = None
     _given_loop: Any = None
     # Jobs run in the context of the start: not, say, in that of the request that added one.

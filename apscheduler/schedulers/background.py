@@ -24,10 +24,14 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
     interpreter exit (default: True).
     """
 
+    _known_options = (*BlockingScheduler._known_options, "daemon")
     _thread: Thread | None = None
 
     def _configure(self, config: dict[str, Any]) -> None:
-        daemon = asbool(config.pop("daemon", True))
+        try:
+            daemon = asbool(config.pop("daemon", True))
+        except ValueError as exc:
+            raise ValueError(f"{exc}; daemon must be true or false") from exc
         super()._configure(config)
         self._daemon = daemon
 

@@ -113,6 +113,16 @@ class BaseScheduler(metaclass=ABCMeta):
     :param options: options, before those of ``gconfig``
     """
 
+    # What this class and its subclasses read from the configuration; others are reported.
+    _known_options: ClassVar[tuple[str, ...]] = (
+        "executors",
+        "job_defaults",
+        "jobstore_retry_interval",
+        "jobstores",
+        "logger",
+        "timezone",
+    )
+
     # Plugin classes by name, found so far.
     _trigger_classes: ClassVar[dict[str, Any]] = {}
     _executor_classes: ClassVar[dict[str, Any]] = {}
@@ -187,7 +197,7 @@ class BaseScheduler(metaclass=ABCMeta):
             raise SchedulerAlreadyRunningError
 
         self._configure({**nest(gconfig, prefix), **nest(options, None)})
-        warn_of_unprefixed(gconfig, prefix, _OPTIONS, self._logger)
+        warn_of_unprefixed(gconfig, prefix, self._known_options, self._logger)
 
     def _configure(self, config: dict[str, Any]) -> None:
         """Take over the options; subclasses take out theirs first."""
@@ -201,7 +211,7 @@ class BaseScheduler(metaclass=ABCMeta):
         job_defaults = read_job_defaults(config.pop("job_defaults", {}), logger)
         executors = self._build_all("executor", config)
         jobstores = self._build_all("jobstore", config)
-        warn_of_unknown("scheduler option", config, _OPTIONS, logger)
+        warn_of_unknown("scheduler option", config, self._known_options, logger)
 
         self._logger = logger
         self.timezone = timezone
@@ -1360,16 +1370,6 @@ _PLUGINS: dict[str, tuple[str, type]] = {
     "executor": ("executors", BaseExecutor),
     "jobstore": ("jobstores", BaseJobStore),
 }
-
-# What subclasses and this class read from the configuration; others are reported.
-_OPTIONS = (
-    "executors",
-    "job_defaults",
-    "jobstore_retry_interval",
-    "jobstores",
-    "logger",
-    "timezone",
-)
 
 # What modify_job() may change, and has to restore when the store refuses the change.
 _SETTINGS = ("func_ref", "trigger", *(name for name in JOB_ARGUMENTS if name != "id"))

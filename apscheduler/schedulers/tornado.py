@@ -10,6 +10,7 @@ from .._refs import maybe_ref
 from ..executors.base import BaseExecutor
 from ..executors.tornado import TornadoExecutor
 from .asyncio import AsyncIOScheduler
+from .base import BaseScheduler
 
 try:
     from tornado.ioloop import IOLoop
@@ -28,6 +29,7 @@ class TornadoScheduler(AsyncIOScheduler):
     it (default: ``IOLoop.current()`` of the thread that calls :meth:`start`).
     """
 
+    _known_options = (*BaseScheduler._known_options, "io_loop")
     _ioloop: Any = None
     _given_ioloop: Any = None
 

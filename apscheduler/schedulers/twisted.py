@@ -29,6 +29,7 @@ class TwistedScheduler(EventLoopScheduler):
     to it (default: the one that Twisted has installed when the scheduler starts).
     """
 
+    _known_options = (*EventLoopScheduler._known_options, "reactor")
     _reactor: Any = None
 
     def _configure(self, config: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.testing import ManualScheduler
@@ -249,6 +250,62 @@ class TestLoggers:
             'did you mean "max_workers"?',
         ),
         (
+            {"executors": {"x": {"type": "threadpool", "max_workers": "abc"}}},
+            ValueError,
+            "max_workers must be a positive integer, got 'abc'",
+        ),
+        (
+            {"executors": {"x": {"type": "processpool", "max_workers": "abc"}}},
+            ValueError,
+            "max_workers must be a positive integer, got 'abc'",
+        ),
+        (
+            {"executors": {"x": {"type": "asyncio", "max_workers": float("inf")}}},
+            ValueError,
+            "max_workers must be a positive integer, got inf",
+        ),
+        (
+            {"executors": {"x": {"type": "threadpool", "max_workers": None}}},
+            TypeError,
+            "max_workers must be a positive integer, got None",
+        ),
+        (
+            {"executors": {"x": {"type": "threadpool", "pool_kwargs": 3}}},
+            TypeError,
+            "pool_kwargs must be a dict, got 3",
+        ),
+        (
+            {
+                "executors": {
+                    "x": {"type": "threadpool", "pool_kwargs": {"thread_name_prefx": "x"}}
+                }
+            },
+            TypeError,
+            "got an unexpected keyword argument 'thread_name_prefx' in pool_kwargs; "
+            'did you mean "thread_name_prefix"?',
+        ),
+        (
+            {"executors": {"x": {"type": "processpool", "pool_kwargs": {"max_workers": 3}}}},
+            TypeError,
+            "got an unexpected keyword argument 'max_workers' in pool_kwargs",
+        ),
+        (
+            {"executors": {"x": {"class": 5}}},
+            TypeError,
+            'The class of executors["x"] must be a BaseExecutor class or a reference to one, such '
+            'as "package.module:Class", got 5',
+        ),
+        (
+            {"executors": {"x": {"type": ["threadpool"]}}},
+            LookupError,
+            'No executor by the name "[\'threadpool\']" was found; did you mean "threadpool"?',
+        ),
+        (
+            {"executors": {"x": {"type": "threadpool", 5: 6}}},
+            TypeError,
+            'ThreadPoolExecutor got an unexpected keyword argument "5"',
+        ),
+        (
             {"executors": {"x": {"class": "nowhere:Executor"}}},
             LookupError,
             "Error resolving reference nowhere:Executor: could not import module",
@@ -387,6 +444,39 @@ def test_a_known_option_without_the_prefix_is_logged(caplog: pytest.LogCaptureFi
         'The option "timezone" is ignored, for it does not begin with "apscheduler."',
     ]
     assert 'write "apscheduler.timezone"' in caplog.text
+
+
+def test_an_option_of_one_kind_of_scheduler_is_known_to_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    BackgroundScheduler({"daemon": False}, deamon=True)
+    assert "'deamon' is ignored; did you mean \"daemon\"?" in caplog.text
+    assert 'The option "daemon" is ignored, for it does not begin with' in caplog.text
+
+    caplog.clear()
+    AsyncIOScheduler({"event_loop": None}, evnt_loop=None)
+    assert "'evnt_loop' is ignored; did you mean \"event_loop\"?" in caplog.text
+    assert 'The option "event_loop" is ignored' in caplog.text
+
+
+def test_an_option_that_is_no_boolean_is_named() -> None:
+    words = r'^Unable to interpret value "maybe" as boolean.* daemon must be true or false'
+    with pytest.raises(ValueError, match=words):
+        BackgroundScheduler(daemon="maybe")
+
+
+def test_an_option_whose_name_is_no_string_is_refused() -> None:
+    with pytest.raises(TypeError, match="names of options must be strings, got 1"):
+        ManualScheduler({1: 2})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(("given", "is_logged"), [(2.7, True), (2.0, False), ("2", False)])
+def test_half_a_worker_is_cut_off_and_logged(
+    given: Any, is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = ThreadPoolExecutor(given)
+    assert executor._pool._max_workers == 2
+    assert ("max_workers must be a positive integer, got 2.7" in caplog.text) == is_logged
 
 
 @pytest.mark.parametrize(
