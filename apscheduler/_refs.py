@@ -85,8 +85,11 @@ def obj_to_ref(obj: Any) -> str:
     """
     Return the reference, ``module:name``, by which the object can be found again.
 
-    :raises ValueError: if there is none: a lambda, a nested function, a partial, or an object that
-        its module knows by another name or not at all
+    It is made of the names that the object itself tells, as in 3.x: whether its module knows it by
+    that name is not looked up.
+
+    :raises ValueError: if there can be none: a lambda, a nested function, a partial, an instance,
+        or an object that belongs to no module
     :raises TypeError: if ``obj`` is not callable
     """
     if isinstance(obj, partial):
