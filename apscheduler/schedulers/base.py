@@ -992,7 +992,7 @@ class BaseScheduler(metaclass=ABCMeta):
                 del self._pending_jobs[position]
                 return alias
 
-        for alias, store in self._open_stores(jobstore):
+        for alias, store in _parked_last(self._open_stores(jobstore), job_id):
             with suppress(JobLookupError):
                 store.remove_job(job_id)
                 self._backlog.forget(alias, job_id)
@@ -1047,7 +1047,8 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         Write jobs as JSON, which APScheduler 3.11 reads as well.
 
-        If that fails, a file that was there before is left as it was.
+        If that fails, a file that was there before is left as it was. Jobs that cannot be restored
+        are left out; a warning in the log tells how many.
 
         :param outfile: a path, or a text file that is open for writing
         :param jobstore: only those of the store by this alias; None: of all stores
@@ -1060,6 +1061,13 @@ class BaseScheduler(metaclass=ABCMeta):
             raise RuntimeError("The scheduler must have been started for job export to work")
 
         write_jobs(self.get_jobs(jobstore), outfile)
+        left_out = len(self.get_unrestorable_jobs(jobstore))
+        if left_out:
+            self._logger.warning(
+                "%d jobs that cannot be restored were not exported: get_unrestorable_jobs() lists "
+                "them",
+                left_out,
+            )
 
     def import_jobs(self, infile: Any, jobstore: str = "default") -> None:
         """
@@ -1376,6 +1384,22 @@ _SETTINGS = ("func_ref", "trigger", *(name for name in JOB_ARGUMENTS if name != 
 
 
 _computers_clock = datetime
+
+
+def _parked_last(
+    stores: list[tuple[str, BaseJobStore]], job_id: str
+) -> Iterator[tuple[str, BaseJobStore]]:
+    """Iterate over the stores, last over those that cannot restore a job: others may hold one."""
+    parked = []
+    for alias, store in stores:
+        # Looked up only if there is a choice.
+        is_found = len(stores) == 1 or store.lookup_job(job_id) is not None
+        if is_found or store.get_error_of_job(job_id) is None:
+            yield alias, store
+        else:
+            parked.append((alias, store))
+
+    yield from parked
 
 
 def _look_up(known: Mapping[str, Component], alias: str, name: str) -> Component:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import StringIO
 from math import inf
 from pathlib import Path
 from threading import Event, Lock
@@ -15,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from apscheduler.job import Job, add_function_alias
-from apscheduler.jobstores.base import BaseJobStore
+from apscheduler.jobstores.base import BaseJobStore, JobLookupError
 from apscheduler.jobstores.etcd import EtcdJobStore
 from apscheduler.jobstores.mongodb import MongoDBJobStore
 from apscheduler.jobstores.redis import RedisJobStore
@@ -136,6 +138,41 @@ def test_a_job_with_settings_that_3_x_let_pass_runs(setting: str, value: object)
 
         scheduler.run_due()
         assert runs == ["run"]
+
+
+def test_of_a_parked_job_and_one_that_is_not_the_second_is_removed_first() -> None:
+    """All methods that look through the stores mean the same job."""
+    with running(SQLAlchemyJobStore("sqlite://")) as scheduler:
+        scheduler.add_job(record, "interval", minutes=1, id="job")
+        store_with(scheduler, "job", "kwargs", "broken")
+        scheduler.add_jobstore("memory", "second")
+        scheduler.add_job(record, "interval", minutes=1, id="job", jobstore="second")
+
+        scheduler.remove_job("job")
+        assert scheduler.get_jobs() == []
+        assert [id for id, _, _ in scheduler.get_unrestorable_jobs()] == ["job"]
+        scheduler.remove_job("job")
+        assert scheduler.get_unrestorable_jobs() == []
+        with pytest.raises(JobLookupError):
+            scheduler.remove_job("job")
+
+
+def test_an_export_tells_how_many_jobs_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    with running(SQLAlchemyJobStore("sqlite://")) as scheduler:
+        scheduler.add_job(record, "interval", minutes=1, id="broken")
+        store_with(scheduler, "broken", "kwargs", "broken")
+        scheduler.add_job(record, "interval", minutes=1, id="good")
+        file = StringIO()
+        scheduler.export_jobs(file)
+        assert [job["id"] for job in json.loads(file.getvalue())["jobs"]] == ["good"]
+        (warning,) = [entry.message for entry in caplog.records if entry.levelname == "WARNING"]
+        assert "1 jobs that cannot be restored" in warning
+        assert "get_unrestorable_jobs()" in warning
+
+        scheduler.remove_job("broken")
+        caplog.clear()
+        scheduler.export_jobs(file)
+        assert caplog.messages == []
 
 
 class WithLock:
