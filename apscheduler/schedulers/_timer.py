@@ -14,6 +14,7 @@ from typing import Any
 from ..executors._leftovers import HoldsRuns
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
 from ._dispatch import Backlog
+from ._interrupts import is_amid_own_work
 from ._stopping import STORE_SECONDS
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
 
@@ -48,6 +49,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     _loop_thread: int | None = None  # where the loop runs; None: it has not called us yet
     _pass: _Pass | None = None  # the one that is going on beside the loop
     _after_pass: Callable[[], object] | None = None  # what waits for that pass to end
+    _when_shut_down: Callable[[], object] | None = None  # from shutdown() to _shutdown()
     _shutdown_number = 0
     _stopping: Any = None  # the thread that waits for running jobs, beside the loop
 
@@ -102,7 +104,8 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
     def _forget_loop(self) -> None:
         """Forget what went on, on a loop that may have ended in the middle of it."""
-        self._timeout = self._loop_thread = self._pass = self._after_pass = None
+        self._timeout = self._loop_thread = self._pass = None
+        self._after_pass = self._when_shut_down = None
 
     def wakeup(self) -> None:
         if self.state == STATE_STOPPED:
@@ -209,7 +212,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         """Go on with handing over, after the loop has had a turn."""
         self._hand_over_ready_runs()
         if not self._backlog.ready:
-            self._tick()  # jobs that are due again were passed over while they waited here
+            self.wakeup()  # jobs that are due again were passed over while they waited here
 
     def _end_pass(self, own: _Pass, wait_seconds: float | None) -> None:
         """Hand over what a pass beside the loop has moved on."""
@@ -237,7 +240,9 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             return
 
         seconds = MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT)
-        self._timeout = self._call_later(seconds, self._tick)
+        # In 3.x it calls wakeup(), which programs override to look only when they want to.
+        is_own = getattr(self.wakeup, "__func__", None) is EventLoopScheduler.wakeup
+        self._timeout = self._call_later(seconds, self._tick if is_own else self.wakeup)
 
     def _stop_timer(self) -> None:
         timer, self._timeout = self._timeout, None
@@ -262,13 +267,23 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
         :param then: called when all is stopped
         """
-        if not self._is_loop_running():
-            self._shut_down_without_loop(wait, then)
-            return
+        self._when_shut_down = then
+        self._call_for_shutdown(self._shutdown, wait)
 
+    def _call_for_shutdown(self, func: Callable[..., object], *args: Any) -> None:
+        """Call a function on the loop; if that does not run, call it here."""
         # The context tells executors which run asks for this, so as not to wait for it.
         run: Callable[..., object] = copy_context().run
-        self._on_loop(run, self._shutdown, wait, then)
+        is_amid = is_amid_own_work()  # then what a signal has interrupted has to go on first
+        if not self._is_loop_running():
+            if is_amid:
+                self._start_beside(partial(run, func, *args), daemon=False)
+            else:
+                func(*args)
+        elif is_amid:
+            self._call_soon(run, func, *args)
+        else:
+            self._on_loop(run, func, *args)
 
     def _on_loop(self, func: Callable[..., object], *args: Any) -> None:
         """Call a function on the loop: at once if this is its thread."""
@@ -277,17 +292,34 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         else:
             self._call_soon(func, *args)
 
-    def _shutdown(
-        self, wait: bool | float = True, then: Callable[[], object] = _do_nothing
-    ) -> None:
+    def _shutdown(self, wait: bool | float = True) -> None:
+        """
+        Stop everything that was started; :meth:`shutdown` has this called on the loop.
+
+        It is a hook of 3.x, which programs override, and also call in the place of ``shutdown()``.
+
+        :raises SchedulerNotRunningError: if the scheduler is stopped
+        """
+        then, self._when_shut_down = self._when_shut_down, None
+        if then is None:
+            self._enter_shutdown(wait)
+            self._call_for_shutdown(self._shut_down, wait, _do_nothing)
+        else:
+            self._shut_down(wait, then)
+
+    def _shut_down(self, wait: bool | float, then: Callable[[], object]) -> None:
         """
         Stop everything that was started; the loop goes on meanwhile. Needs the stopped state.
 
         :param then: called on the loop when all is stopped
         """
+        if not self._is_loop_running():
+            self._shut_down_without_loop(wait, then)
+            return
+
         self._stop_timer()
         if self._pass is not None:
-            self._when_pass_ends(self._shutdown, wait, then)
+            self._when_pass_ends(self._shut_down, wait, then)
         elif self._may_block():
             # What failed has to be settled, which reads and writes: the last pass.
             self._begin_pass(self._hand_over_last_runs)

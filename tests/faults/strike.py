@@ -23,10 +23,13 @@ from typing import Any
 
 import apscheduler
 from apscheduler.events import EVENT_JOB_SUBMITTED
+from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.executors.tornado import TornadoExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.tornado import TornadoScheduler
 from tests.faults.faulty import BytesStore
 from tests.jobs import nothing
 from tests.recorder import OUTCOMES, Recorder
@@ -136,6 +139,45 @@ def strike_program(at: int, wait: Any) -> bool:
     shut_down()
     check(strike, recorder)
     return strike.place is not None
+
+
+def strike_asyncio(at: int, wait: Any) -> bool:
+    """Strike an event loop whose jobs are coroutines, and functions in a pool of threads."""
+    return _strike_asyncio(at, wait, AsyncIOScheduler(executors={"default": AsyncIOExecutor(2)}))
+
+
+def strike_tornado(at: int, wait: Any) -> bool:
+    """The same, with Tornado."""
+    return _strike_asyncio(at, wait, TornadoScheduler(executors={"default": TornadoExecutor(2)}))
+
+
+def _strike_asyncio(at: int, wait: Any, new: AsyncIOScheduler) -> bool:
+    global scheduler
+    scheduler = new
+    strike = Strike(at)
+    recorder = Recorder(scheduler)
+    for number in range(4):
+        scheduler.add_job(busy_job(), id=f"in a thread {number}")
+        scheduler.add_job(nothing_later, id=f"on the loop {number}")
+    signal.signal(signal.SIGTERM, lambda *_: shut_down(wait))
+
+    async def live() -> None:
+        scheduler.start()
+        strike.arm()
+        while scheduler.running and len(recorder.of(OUTCOMES)) < 8:
+            await asyncio.sleep(0.001)
+        sys.settrace(None)
+        shut_down()
+        while scheduler._shutting_down:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(live())
+    check(strike, recorder)
+    return strike.place is not None
+
+
+async def nothing_later() -> None:
+    await asyncio.sleep(0)
 
 
 def interrupt_loop(at: int, wait: Any) -> bool:
@@ -254,6 +296,8 @@ def check(strike: Strike, recorder: Recorder) -> None:
 STRIKES = {
     "loop": strike_loop,
     "program": strike_program,
+    "asyncio": strike_asyncio,
+    "tornado": strike_tornado,
     "ctrl-c": interrupt_loop,
     "ctrl-c-asyncio": interrupt_asyncio,
     "ctrl-c-threads": interrupt_asyncio_threads,

@@ -527,7 +527,17 @@ def test_a_scheduler_that_fails_at_the_exit_keeps_no_other_from_shutting_down(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process")
 @pytest.mark.parametrize(
-    "arguments", ["loop", "loop --wait 5", "loop --wait 0", "program", "program --wait 5"]
+    "arguments",
+    [
+        "loop",
+        "loop --wait 5",
+        "loop --wait 0",
+        "program",
+        "program --wait 5",
+        "asyncio",
+        "asyncio --wait 0",
+        "tornado",
+    ],
 )
 def test_a_signal_handler_that_shuts_down_does_so_wherever_it_strikes(arguments: str) -> None:
     strike(arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -264,6 +265,67 @@ class TestShutdown:
         assert recorder.names[-1] == "SCHEDULER_SHUTDOWN"
         with pytest.raises(SchedulerNotRunningError):
             scheduler.shutdown()
+
+    def test_a_signal_may_ask_for_it_amid_a_call_before_the_loop_runs(self) -> None:
+        class Store(MemoryJobStore):
+            def may_block(self) -> bool:
+                return True
+
+            def add_job(self, job: Any) -> None:
+                signal.raise_signal(signal.SIGTERM)
+                super().add_job(job)
+
+        loop = asyncio.new_event_loop()
+        scheduler = AsyncIOScheduler(event_loop=loop, jobstores={"default": Store()})
+        recorder = Recorder(scheduler)
+        scheduler.start()
+        old = signal.signal(signal.SIGTERM, lambda *_: scheduler.shutdown() and None)
+        try:
+            scheduler.add_job(print)
+        finally:
+            signal.signal(signal.SIGTERM, old)
+        recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+        loop.close()
+
+    @pytest.mark.parametrize("wait", [True, False, 3])
+    def test_a_subclass_may_override_the_hook_of_old(self, wait: bool | float) -> None:
+        class Scheduler(AsyncIOScheduler):
+            def _shutdown(self, wait: bool | float = True) -> None:
+                called_with.append(wait)
+                super()._shutdown(wait)
+
+        async def main() -> None:
+            scheduler = Scheduler()
+            recorder = Recorder(scheduler)
+            for _ in range(2):
+                scheduler.start()
+                await scheduler.shutdown(wait)
+                assert recorder.names[-1] == "SCHEDULER_SHUTDOWN"
+            scheduler.start()
+            scheduler._shutdown(wait)
+            await until(lambda: recorder.names.count("SCHEDULER_SHUTDOWN") == 3)
+
+        called_with: list[bool | float] = []
+        asyncio.run(main())
+        assert called_with == [wait] * 3
+
+    @pytest.mark.parametrize("is_on_loop", [True, False])
+    def test_the_hook_of_old_may_be_called_in_its_place(self, is_on_loop: bool) -> None:
+        async def main() -> None:
+            scheduler = AsyncIOScheduler()
+            recorder = Recorder(scheduler)
+            scheduler.start()
+            if is_on_loop:
+                scheduler._shutdown(wait=False)
+            else:
+                await asyncio.to_thread(scheduler._shutdown)
+            await until(lambda: "SCHEDULER_SHUTDOWN" in recorder.names)
+            with pytest.raises(SchedulerNotRunningError):
+                scheduler._shutdown()
+            async with scheduler:
+                assert scheduler.running
+
+        asyncio.run(main())
 
 
 class TestAsyncWith:

@@ -66,6 +66,48 @@ def test_nothing_is_left_in_the_reactor_after_a_shutdown(
     assert reactor.getDelayedCalls() == []
 
 
+def test_a_subclass_may_override_the_hook_of_old_by_which_it_shuts_down(reactor: Reactor) -> None:
+    class Scheduler(TwistedScheduler):
+        def _shutdown(self, wait: bool | float = True) -> None:
+            called_with.append(wait)
+            super()._shutdown(wait=wait)
+
+    called_with: list[bool | float] = []
+    fired: list[object] = []
+    scheduler = Scheduler(reactor=reactor)
+    scheduler.start()
+    scheduler.shutdown(False).addCallback(fired.append)
+    assert (called_with, fired) == ([False], [None])
+    scheduler.start()
+    scheduler.shutdown()
+
+
+def test_a_subclass_may_look_for_jobs_in_an_override_of_wakeup_only_when_it_wants_to(
+    reactor: Reactor,
+) -> None:
+    class Scheduler(TwistedScheduler):
+        is_leader = False
+
+        @run_in_reactor
+        def wakeup(self) -> None:
+            self._stop_timer()
+            self._start_timer(self._process_jobs() if self.is_leader else 1)
+
+    said: list[str] = []
+    scheduler = Scheduler(reactor=reactor, executors={"default": DebugExecutor()})
+    scheduler.start()
+    scheduler.add_job(said.append, args=["done"])
+    for _ in range(3):
+        reactor.advance(1)
+    assert said == []
+
+    scheduler.is_leader = True
+    reactor.advance(1)
+    assert said == ["done"]
+    assert reactor.getDelayedCalls() == [scheduler._delayedcall]
+    scheduler.shutdown()
+
+
 def test_a_pass_that_fails_is_tried_again(
     scheduler: TwistedScheduler, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
