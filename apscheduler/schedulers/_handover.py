@@ -80,6 +80,10 @@ class Handover:
             held.append(lock)
             self._inline.append(lock)
 
+    def runs_inline(self) -> bool:
+        """Tell whether any thread runs jobs as it hands them over: it hands over the rest, too."""
+        return bool(self._inline)
+
     def runs_inline_elsewhere(self) -> bool:
         """Tell whether another thread runs jobs as it hands them over."""
         return bool(self._of_other_threads())

@@ -1,4 +1,4 @@
-"""Stop a scheduler in time: though a job store hangs, and from within a signal handler."""
+"""Stop a scheduler in time: though a part hangs, and from within a signal handler."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class BoundedStop:
     """
     Stops a scheduler for a caller who does not wait for ever.
 
-    What a job store that hangs keeps from being done is left to a thread: the store is closed when
-    it answers.
+    What a job store, a trigger or an executor that hangs keeps from being done is left to a
+    thread: job stores are closed when it answers.
 
     :param wait: as in :meth:`~.BaseScheduler.shutdown`, but not True
     """
@@ -53,13 +53,20 @@ class BoundedStop:
     def run(self) -> None:
         scheduler = self._scheduler
         first = scheduler._start_beside(scheduler._hand_over_last_runs)
-        self._join(first)
         try:
-            left = max(self._deadline - monotonic(), 0.0)
-            scheduler._stop_executors(False if self._wait is False else left)
+            try:
+                self._join(first)
+            except BaseException:  # Ctrl+C: running jobs are not waited for
+                self._wait = False
+                raise
+            finally:
+                left = max(self._deadline - monotonic(), 0.0)
+                scheduler._stop_executors(False if self._wait is False else left)
         finally:
-            self._join(scheduler._start_beside(lambda: self._close(first)))
-            self._leave()
+            try:
+                self._join(scheduler._start_beside(lambda: self._close(first)))
+            finally:
+                self._leave()
 
     def _join(self, thread: Any) -> None:
         if thread is not None:
@@ -86,6 +93,7 @@ class BoundedStop:
             self._scheduler._leave_shutdown()
         else:
             self._scheduler._logger.error(
-                "The scheduler starts no more jobs, but a job store does not answer: it is closed "
-                "when it does, and the scheduler cannot be started again before"
+                "The scheduler starts no more jobs, but a job store, a trigger or an executor "
+                "does not answer: job stores are closed when it does, and the scheduler cannot be "
+                "started again before"
             )

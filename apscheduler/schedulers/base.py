@@ -353,8 +353,8 @@ class BaseScheduler(metaclass=ABCMeta):
         :param wait: True to wait until the running jobs have ended (but for one that calls this).
             False not to wait here: those in threads and processes go on, and the exit of the
             interpreter waits for them. A number of seconds to wait, 0 or more: then threads are
-            left behind, and processes terminated. Job stores that do not answer are waited for
-            only if it is True
+            left behind, and processes terminated. Job stores, triggers and executors that do not
+            answer are waited for only if it is True
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
         self._enter_shutdown(wait)
@@ -378,7 +378,7 @@ class BaseScheduler(metaclass=ABCMeta):
             self._stop_now(wait)
 
     def _stop_now(self, wait: bool | float) -> None:
-        if wait is not True and any(s.may_block() for s in list(self._jobstores.values())):
+        if wait is not True:
             BoundedStop(self, wait).run()
             return
 
@@ -403,7 +403,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _leave_shutdown(self) -> None:
         backlog, self._backlog = self._backlog, Backlog()
-        if not self._handover.runs_inline_elsewhere():  # else that thread makes the rest
+        if not self._handover.runs_inline():  # else that thread makes the rest
             self._handover.drop(backlog)
         self._shutting_down = False
         self._logger.info("Scheduler has been shut down")

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
@@ -25,12 +26,14 @@ from apscheduler.events import (
     EVENT_SCHEDULER_START,
 )
 from apscheduler.executors.base import BaseExecutor
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor, ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.testing import ManualScheduler
+from apscheduler.triggers.base import BaseTrigger
 from tests.faults.faulty import BytesStore, InjectedError
 from tests.jobs import nothing
 from tests.loops import Loop
@@ -499,6 +502,101 @@ def test_a_job_store_that_hangs_keeps_nobody_waiting_who_does_not_wait(
     if operation == "update_job":  # the run that was moved on is not lost in silence
         [missed] = recorder.wait_for(EVENT_JOB_MISSED)
         assert missed.jobstore == "hanging"
+
+
+class HangingTrigger(BaseTrigger):
+    """Names a first time to run, and does not say what comes after it."""
+
+    def __init__(self, hang: Callable[[], None]) -> None:
+        self.hang = hang
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        if previous is not None:
+            self.hang()
+        return now if previous is None else None
+
+
+class HangingExecutor(ThreadPoolExecutor):
+    """Does not come back from taking a run."""
+
+    def __init__(self, hang: Callable[[], None]) -> None:
+        super().__init__(1)
+        self.hang = hang
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        self.hang()
+        super()._do_submit_job(job, run_times)
+
+
+@pytest.mark.parametrize("wait", [False, 0.2])
+@pytest.mark.parametrize("part", ["trigger", "executor"])
+def test_neither_does_a_trigger_or_an_executor_that_hangs(part: str, wait: bool | float) -> None:
+    is_asked, may_answer = Event(), Event()
+    answered: list[bool] = []
+
+    def hang() -> None:
+        is_asked.set()
+        answered.append(may_answer.wait(PATIENCE))
+
+    scheduler = BackgroundScheduler()
+    recorder = Recorder(scheduler)
+    scheduler.add_executor(HangingExecutor(hang), "hanging")
+    scheduler.start()
+    if part == "trigger":
+        scheduler.add_job(nothing, HangingTrigger(hang))
+    else:
+        scheduler.add_job(nothing, executor="hanging")
+    assert is_asked.wait(PATIENCE)
+
+    scheduler.shutdown(wait)
+
+    assert not answered
+    assert not scheduler.running
+    may_answer.set()
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    assert len(recorder.wait_for(OUTCOMES)) == 1  # of a run that was on its way
+
+
+def test_ctrl_c_amid_a_shutdown_that_does_not_wait_for_ever_still_has_all_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    join, struck = Thread.join, Event()
+
+    def interrupted(thread: Thread, timeout: float | None = None) -> None:
+        if not struck.is_set():
+            struck.set()
+            raise KeyboardInterrupt
+        join(thread, timeout)
+
+    scheduler = BackgroundScheduler()
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.shutdown(wait=PATIENCE)
+
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.start()
+    scheduler.add_job(nothing)
+    recorder.wait_for(EVENT_JOB_EXECUTED)
+    scheduler.shutdown()
+
+
+def test_what_is_due_with_a_job_that_shuts_down_without_waiting_runs_after_it() -> None:
+    scheduler = BackgroundScheduler()
+    scheduler.add_executor(DebugExecutor(), "inline")
+    recorder = Recorder(scheduler)
+    scheduler.start(paused=True)
+    first = partial(scheduler.shutdown, wait=False)
+    for job_id, func in (("a", first), ("b", nothing), ("c", nothing)):
+        scheduler.add_job(func, "date", id=job_id, executor="inline")
+
+    scheduler.resume()
+
+    outcomes = recorder.wait_for(OUTCOMES, 3)
+    assert sorted(event.job_id for event in outcomes) == ["a", "b", "c"]
+    assert {event.code for event in outcomes} == {EVENT_JOB_EXECUTED}
 
 
 FAILING_PROGRAM = """
