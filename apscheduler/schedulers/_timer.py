@@ -97,8 +97,6 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     # --- looking for due jobs ------------------------------------------------------------------
 
     def _enter_start(self) -> None:
-        if self._shutting_down and not self._is_loop_running():
-            self._end_shutdown_of_ended_loop()
         super()._enter_start()
         self._forget_loop()
 
@@ -188,8 +186,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._note_whether_runs_are_held(False)
 
     def _tell_at_exit(self) -> None:
-        if self._shutting_down and not self._is_loop_running():
-            self._end_shutdown_of_ended_loop()
+        self._end_left_shutdown()
         self._drop_runs()
 
     def _hand_over_ready_runs(self) -> None:
@@ -377,8 +374,11 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         else:
             stop()
 
-    def _end_shutdown_of_ended_loop(self) -> None:
+    def _end_left_shutdown(self) -> None:
         """Bring a shutdown to its end whose loop has ended in the middle of it."""
+        if not self._shutting_down or self._is_loop_running():
+            return
+
         stopping = self._stopping
         if stopping is not None:
             # It notices that the loop has ended, if no job store keeps it.

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 from .._refs import asbool
+from . import SchedulerAlreadyRunningError
 from ._stopping import STORE_SECONDS
 from ._with import WithBlock
 from .base import BaseScheduler
@@ -38,7 +39,6 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
     def start(self, *args: Any, **kwargs: Any) -> None:
         """Start the scheduler in a thread of its own; see the base class."""
         self._check_uwsgi()
-        self._prepare_loop()
         decided = Event()
         thread = Thread(
             target=self._loop_when_decided,
@@ -49,10 +49,30 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         try:
             thread.start()  # first: if no thread can be had, nothing has happened yet
             BaseScheduler.start(self, *args, **kwargs)
-            self._thread = thread
+            self._take_loop(thread)
+        except SchedulerAlreadyRunningError:
+            raise
+        except BaseException:  # it may have started all the same: Ctrl+C can strike a listener
+            self._take_loop(thread)
+            raise
         finally:
             decided.set()
-        _started.add(self)
+
+    def _enter_start(self) -> None:
+        super()._enter_start()
+        self._thread = None
+
+    def _take_loop(self, thread: Thread) -> None:
+        """Have a thread run the loop, unless a listener has stopped or restarted the scheduler."""
+        with self._state_lock:
+            if self.running and self._thread is None:
+                self._thread = thread
+                _started.add(self)
+
+    def _is_current_loop(self, event: Any) -> bool:
+        # A listener that started the scheduler anew may have been faster than this thread.
+        is_own = self._thread in (None, current_thread())
+        return is_own and super()._is_current_loop(event)
 
     def _loop_when_decided(self, decided: Event) -> None:
         """Run the loop once the scheduler has started; end if it could not."""
@@ -88,6 +108,8 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
 
         if self._thread is thread:  # no listener has started the scheduler anew
             self._thread = None
+        if wait is not True and self._handover.runs_inline_elsewhere():
+            return  # it ends with the job that it runs itself
         if thread is not None and thread is not current_thread():
             thread.join(None if wait is True else STORE_SECONDS)
 

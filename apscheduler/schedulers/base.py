@@ -188,14 +188,13 @@ class BaseScheduler(metaclass=ABCMeta):
         :param prefix: only options of ``gconfig`` that begin with it are read; empty or None to
             read all
         :param options: options by name; they come before those of ``gconfig``
-        :raises SchedulerAlreadyRunningError: unless the scheduler is stopped
+        :raises SchedulerAlreadyRunningError: unless the scheduler is stopped, and done with it
         :raises ValueError: if an option cannot be read
         :raises TypeError: if an option is of a wrong type
         :raises LookupError: if there is no plugin by a name that was given
         """
-        if self.state != STATE_STOPPED:
-            raise SchedulerAlreadyRunningError
-
+        self._end_left_shutdown()
+        self._check_is_stopped()
         self._configure({**nest(gconfig, prefix), **nest(options, None)})
         warn_of_unprefixed(gconfig, prefix, self._known_options, self._logger)
 
@@ -254,20 +253,30 @@ class BaseScheduler(metaclass=ABCMeta):
             self._is_starting = False
 
         self._logger.info("Scheduler started")
-        self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_START))
-        if not paused:
-            self.wakeup()
+        try:
+            self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_START))
+        finally:  # Ctrl+C that strikes a listener leaves it running, as one that strikes later
+            if not paused:
+                self.wakeup()
 
     def _enter_start(self) -> None:
         """Make sure that nobody else starts or stops the scheduler now."""
+        self._end_left_shutdown()
         with self._state_lock:
-            if self.state != STATE_STOPPED or self._is_starting:
-                raise SchedulerAlreadyRunningError
-            if self._shutting_down:
-                raise SchedulerAlreadyRunningError(
-                    "Scheduler is still shutting down; start it again when that is done"
-                )
+            self._check_is_stopped()
             self._is_starting = True
+
+    def _check_is_stopped(self) -> None:
+        """Make sure that the scheduler neither runs, nor is about to, nor still shuts down."""
+        if self.state != STATE_STOPPED or self._is_starting:
+            raise SchedulerAlreadyRunningError
+        if self._shutting_down:
+            raise SchedulerAlreadyRunningError(
+                "Scheduler is still shutting down; start or configure it when that is done"
+            )
+
+    def _end_left_shutdown(self) -> None:  # noqa: B027
+        """Bring a shutdown to its end that nobody else does; there is none but on event loops."""
 
     def _start_executors(self) -> None:
         if "default" not in self._executors:
@@ -383,8 +392,13 @@ class BaseScheduler(metaclass=ABCMeta):
             return
 
         try:
-            self._hand_over_last_runs()
-            self._stop_parts(wait)
+            try:
+                self._hand_over_last_runs()
+            except BaseException:  # Ctrl+C: running jobs are not waited for
+                wait = False
+                raise
+            finally:
+                self._stop_parts(wait)
         finally:
             self._leave_shutdown()
 
@@ -579,15 +593,17 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :param shutdown: whether to shut it down, which waits for its running jobs
         :raises KeyError: if there is no executor by this alias
+        :raises: what its shutdown raises; it is removed all the same
         """
         with self._executors_lock:
             executor = self._lookup_executor(alias)
             del self._executors[alias]
 
-        if shutdown:
-            executor.shutdown()
-
-        self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_REMOVED, alias))
+        try:
+            if shutdown:
+                executor.shutdown()
+        finally:  # it is removed, whatever that raises
+            self._dispatch_event(SchedulerEvent(EVENT_EXECUTOR_REMOVED, alias))
 
     def add_jobstore(
         self, jobstore: BaseJobStore | str, alias: str = "default", **jobstore_opts: Any
@@ -616,14 +632,18 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :param shutdown: whether to shut it down
         :raises KeyError: if there is no job store by this alias
+        :raises: what its shutdown raises; it is removed all the same
         """
         with self._jobstores_lock:
             jobstore = self._lookup_jobstore(alias)
             del self._jobstores[alias]
-            if shutdown:
-                jobstore.shutdown()
 
-        self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_REMOVED, alias))
+        try:
+            if shutdown:
+                with self._jobstores_lock:
+                    jobstore.shutdown()
+        finally:  # it is removed, whatever that raises
+            self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_REMOVED, alias))
 
     def _take_in(
         self, known: dict[str, Any], type_: str, component: Any, alias: str, options: Any
@@ -641,8 +661,11 @@ class BaseScheduler(metaclass=ABCMeta):
                 f"Expected {name} instance or a string, got {type(component).__name__} instead"
             )
 
-        is_open = self._executors_are_open if type_ == "executor" else self._stores_are_open
-        if is_open or self.state != STATE_STOPPED:
+        if type_ == "executor":
+            is_open = self._executors_are_open or self.state != STATE_STOPPED
+        else:
+            is_open = self._has_open_stores()
+        if is_open:
             component.start(self, alias)
         known[alias] = component
 
@@ -1169,7 +1192,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _check_takes_jobs(self, entries: Iterable[Entry]) -> None:
         """Refuse jobs if a shutdown has begun, or is over, since the scheduler was seen to run."""
-        if self._shutting_down or not self._stores_are_open:
+        if self._shutting_down or not self._has_open_stores():
             raise _no_more_jobs(entries)
 
     def _adding(self) -> Adding:
@@ -1220,7 +1243,7 @@ class BaseScheduler(metaclass=ABCMeta):
             self._handover.drop(backlog)
             return None
 
-        if backlog.stuck:
+        if backlog.stuck and self.state == STATE_RUNNING:
             next_look = earliest((next_look, backlog.earliest_retry()))
         if next_look is None:
             self._logger.debug("No jobs; waiting until a job is added")
@@ -1283,6 +1306,9 @@ class BaseScheduler(metaclass=ABCMeta):
             return False
 
         return self._next_look is None or run_time.timestamp() < self._next_look.timestamp()
+
+    # For executors that run jobs in the thread that hands them over.
+    _is_interrupt = staticmethod(is_interrupt)
 
     # --- hooks and look-ups --------------------------------------------------------------------
 
@@ -1363,10 +1389,14 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _open_stores(self, alias: str | None = None) -> list[tuple[str, BaseJobStore]]:
         """Return the job stores with their aliases: none but while they are open."""
-        if not self._stores_are_open:
+        if not self._has_open_stores():
             return []
 
         return [entry for entry in self._jobstores.items() if alias in (None, entry[0])]
+
+    def _has_open_stores(self) -> bool:
+        # Test suites assign the state rather than start the scheduler.
+        return self._stores_are_open or self.state != STATE_STOPPED
 
 
 # What _is_heard() compares with: a test suite may replace the method of the class, too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._flag import Flag
-from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
+from .base import MAX_WAIT, BaseScheduler
 
 
 class BlockingScheduler(BaseScheduler):
@@ -19,7 +19,6 @@ class BlockingScheduler(BaseScheduler):
 
     def start(self, *args: Any, **kwargs: Any) -> None:
         """Start the scheduler, and return when it has been shut down; see the base class."""
-        self._prepare_loop()
         super().start(*args, **kwargs)
         try:
             self._main_loop()
@@ -31,9 +30,10 @@ class BlockingScheduler(BaseScheduler):
             self._hand_over_last_runs()
             raise
 
-    def _prepare_loop(self) -> None:
-        if self.state == STATE_STOPPED:
-            self._event = self._create_event()  # so that a loop that is about to end still does
+    def _enter_start(self) -> None:
+        event = self._create_event()
+        super()._enter_start()
+        self._event = event  # a new one, so that a loop that is about to end still does
 
     def _create_event(self) -> Any:
         return Flag()
@@ -47,16 +47,21 @@ class BlockingScheduler(BaseScheduler):
         try:
             super()._leave_shutdown()
         finally:
-            event.set()
+            if event is not None:  # the state was assigned
+                event.set()
 
     def _main_loop(self) -> None:
         """Look for due jobs until the scheduler has been shut down."""
         event = self._event
         wait_seconds: float | None = 0.0
-        while (self.running or self._shutting_down) and self._event is event:
+        while self._is_current_loop(event):
             event.wait(MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT))
             event.clear()
             wait_seconds = self._look()
+
+    def _is_current_loop(self, event: Any) -> bool:
+        """Tell whether the loop that waits for this event is still to go on."""
+        return (self.running or self._shutting_down) and self._event is event
 
     def wakeup(self) -> None:
         if self._event is not None:

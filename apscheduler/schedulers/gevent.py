@@ -9,6 +9,7 @@ from typing import Any
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
 from ..executors.base import BaseExecutor
 from ..executors.gevent import GeventExecutor, call_in_hub, has_thread
+from . import SchedulerAlreadyRunningError
 from ._with import WithBlock
 from .base import BaseScheduler, check_wait
 from .blocking import BlockingScheduler
@@ -43,11 +44,32 @@ class GeventScheduler(WithBlock, BlockingScheduler):
 
         :return: the greenlet, which ends when the scheduler has been shut down
         """
-        self._prepare_loop()
-        BaseScheduler.start(self, *args, **kwargs)
-        self._hub = gevent.get_hub()
-        self._greenlet = gevent.spawn(self._outlive_signals)
-        return self._greenlet
+        try:
+            BaseScheduler.start(self, *args, **kwargs)
+            self._take_loop()
+        except SchedulerAlreadyRunningError:
+            raise
+        except BaseException:  # it may have started all the same: Ctrl+C can strike a listener
+            self._take_loop()
+            raise
+
+        return self._greenlet or gevent.spawn(_end_at_once)
+
+    def _enter_start(self) -> None:
+        super()._enter_start()
+        self._greenlet = self._hub = None
+
+    def _take_loop(self) -> None:
+        """Run the loop in a greenlet, unless a listener has stopped or restarted the scheduler."""
+        with self._state_lock:
+            if self.running and self._greenlet is None:
+                self._hub = gevent.get_hub()
+                self._greenlet = gevent.spawn(self._outlive_signals)
+
+    def _is_current_loop(self, event: Any) -> bool:
+        # A listener that started the scheduler anew may have been faster than this greenlet.
+        is_own = self._greenlet in (None, gevent.getcurrent())
+        return is_own and super()._is_current_loop(event)
 
     def _outlive_signals(self) -> None:
         """Have the main greenlet raise what signal handlers raise here, and go on: it may, too."""
@@ -90,6 +112,8 @@ class GeventScheduler(WithBlock, BlockingScheduler):
 
         if self._greenlet is greenlet:  # no listener has started the scheduler anew
             self._greenlet = self._hub = None
+        if wait is not True and self._handover.runs_inline_elsewhere():
+            return  # it ends with the job that it runs itself
         is_elsewhere = hub is not gevent.get_hub() or greenlet is gevent.getcurrent()
         if greenlet is not None and not is_elsewhere:
             greenlet.join(None if wait is True else CANCEL_SECONDS)
@@ -109,6 +133,10 @@ class GeventScheduler(WithBlock, BlockingScheduler):
 
     def _create_default_executor(self) -> BaseExecutor:
         return GeventExecutor()
+
+
+def _end_at_once() -> None:
+    pass
 
 
 class _Lock(RLock):  # type: ignore[misc]  # gevent tells no types

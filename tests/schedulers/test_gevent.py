@@ -13,9 +13,15 @@ import pytest
 from gevent.event import Event as GeventEvent
 from gevent.lock import RLock
 
-from apscheduler.events import EVENT_JOB_SUBMITTED, EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.events import (
+    EVENT_JOB_SUBMITTED,
+    EVENT_SCHEDULER_SHUTDOWN,
+    EVENT_SCHEDULER_START,
+    SchedulerEvent,
+)
 from apscheduler.executors.base import LoopEndedError
 from apscheduler.schedulers.gevent import GeventScheduler
+from tests.jobs import nothing
 from tests.recorder import OUTCOMES, Recorder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,6 +43,45 @@ def test_start_returns_a_greenlet_that_ends_with_the_scheduler() -> None:
     greenlet.join(30)
     assert greenlet.successful()
     assert not scheduler.running
+
+
+@pytest.mark.parametrize("code", [EVENT_SCHEDULER_START, EVENT_SCHEDULER_SHUTDOWN])
+def test_a_listener_may_start_it_anew_and_it_has_one_greenlet_then(code: int) -> None:
+    class Counted(GeventScheduler):
+        def _main_loop(self) -> None:
+            loops.append(gevent.getcurrent())
+            super()._main_loop()
+
+    def restart(event: SchedulerEvent) -> None:
+        scheduler.remove_listener(restart)
+        if scheduler.running:
+            scheduler.shutdown()
+        scheduler.start()
+
+    loops: list[gevent.Greenlet] = []
+    scheduler = Counted()
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_listener(restart, code)
+    with gevent.Timeout(30):
+        first = scheduler.start()
+        if code == EVENT_SCHEDULER_SHUTDOWN:
+            scheduler.shutdown()
+            first.join()
+        scheduler.add_job(nothing)
+        while not recorder.events:
+            gevent.sleep(0.001)
+        assert [greenlet for greenlet in loops if not greenlet.dead] == [scheduler._greenlet]
+        scheduler.shutdown()
+    assert all(greenlet.dead for greenlet in loops)
+
+
+def test_a_start_listener_may_shut_it_down() -> None:
+    scheduler = GeventScheduler()
+    scheduler.add_listener(lambda event: scheduler.shutdown(), EVENT_SCHEDULER_START)
+    greenlet = scheduler.start()
+    greenlet.join(30)
+    assert greenlet.successful()
+    assert scheduler._greenlet is None
 
 
 def test_its_locks_and_its_event_are_those_of_gevent() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from apscheduler.events import (
     EVENT_JOB_ADDED,
     EVENT_JOB_EXECUTED,
     EVENT_JOBSTORE_ADDED,
+    EVENT_SCHEDULER_START,
     JobEvent,
     SchedulerEvent,
 )
@@ -27,6 +30,7 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers import SchedulerAlreadyRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import STATE_RUNNING
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.testing import ManualScheduler
 from apscheduler.triggers.combining import OrTrigger
@@ -357,3 +361,184 @@ def test_a_start_that_fails_for_an_unknown_store_names_the_job(stopped: ManualSc
         'Cannot add job "nothing" (id lost): No such job store: defualt; did you mean "default"?'
     )
     assert [job.id for job in stopped.get_jobs()] == ["fine", "lost"]
+
+
+@pytest.fixture
+def being_shut_down() -> Iterator[BackgroundScheduler]:
+    """A scheduler whose shutdown waits for a job, which ends with the test."""
+    scheduler = BackgroundScheduler()
+    begun, release = Event(), Event()
+    scheduler.start()
+    scheduler.add_job(lambda: (begun.set(), release.wait(PATIENCE)))
+    assert begun.wait(PATIENCE)
+    shutdown = Thread(target=scheduler.shutdown)
+    shutdown.start()
+    while scheduler.running:
+        pass
+    yield scheduler
+    release.set()
+    shutdown.join(PATIENCE)
+    assert not shutdown.is_alive()
+
+
+def test_a_start_that_is_refused_does_not_hold_up_the_shutdown_that_is_going_on(
+    being_shut_down: BackgroundScheduler,
+) -> None:
+    with pytest.raises(SchedulerAlreadyRunningError, match="still shutting down"):
+        being_shut_down.start()
+
+
+def test_while_it_shuts_down_it_is_not_configured_anew(
+    being_shut_down: BackgroundScheduler,
+) -> None:
+    with pytest.raises(SchedulerAlreadyRunningError, match="still shutting down"):
+        being_shut_down.configure(timezone="UTC")
+
+
+def test_while_it_starts_it_is_not_configured_anew() -> None:
+    class Store(MemoryJobStore):
+        def start(self, scheduler: Any, alias: str) -> None:
+            with pytest.raises(SchedulerAlreadyRunningError):
+                scheduler.configure(timezone="UTC")
+            super().start(scheduler, alias)
+
+    store = Store()
+    scheduler = ManualScheduler(jobstores={"default": store})
+    scheduler.start()
+    assert scheduler._jobstores == {"default": store}
+
+
+def test_a_start_that_is_overtaken_by_another_leaves_that_one_its_loop() -> None:
+    class HeldUp(BackgroundScheduler):
+        def _create_event(self) -> Any:
+            event = super()._create_event()
+            if current_thread() is late:
+                reached.set()
+                assert proceed.wait(PATIENCE)
+            return event
+
+    def start_late() -> None:
+        with suppress(SchedulerAlreadyRunningError):
+            scheduler.start()
+
+    reached, proceed = Event(), Event()
+    scheduler, late = HeldUp(), Thread(target=start_late)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    late.start()
+    assert reached.wait(PATIENCE)
+    scheduler.start()
+    scheduler.add_job(jobs.nothing)
+    recorder.wait_for()
+    proceed.set()
+    late.join(PATIENCE)
+
+    scheduler.add_job(jobs.nothing)
+    recorder.wait_for(count=2)
+    scheduler.shutdown()
+
+
+def test_a_start_listener_may_restart_the_scheduler_which_has_one_loop_then() -> None:
+    def loops() -> set[Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "APScheduler"}
+
+    def restart(event: SchedulerEvent) -> None:
+        scheduler.remove_listener(restart)
+        scheduler.shutdown()
+        scheduler.start()
+        scheduler.add_job(jobs.nothing)
+        recorder.wait_for()  # so the loop has begun
+
+    before = loops()
+    scheduler = BackgroundScheduler()
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.add_listener(restart, EVENT_SCHEDULER_START)
+    scheduler.start()
+    loop = scheduler._thread
+    assert loop is not None
+    for thread in loops() - before - {loop}:
+        thread.join(PATIENCE)
+    assert loops() - before == {loop}
+
+    scheduler.shutdown()
+    assert not loops() - before
+
+
+def test_a_start_listener_may_shut_the_scheduler_down_which_has_no_thread_then() -> None:
+    scheduler = BackgroundScheduler()
+    scheduler.add_listener(lambda event: scheduler.shutdown(), EVENT_SCHEDULER_START)
+    scheduler.start()
+    assert not scheduler.running
+    assert scheduler._thread is None
+
+
+@pytest.mark.parametrize("kind", [BackgroundScheduler, BlockingScheduler])
+def test_after_ctrl_c_in_a_start_listener_it_runs_as_after_one_that_strikes_later(
+    kind: type[BlockingScheduler],
+) -> None:
+    def interrupt(event: SchedulerEvent) -> None:
+        raise KeyboardInterrupt
+
+    scheduler = kind()
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.add_listener(interrupt, EVENT_SCHEDULER_START)
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.start()
+
+    assert scheduler.running
+    if kind is BackgroundScheduler:
+        scheduler.add_job(jobs.nothing)
+        recorder.wait_for()
+    scheduler.shutdown()
+
+
+class FailingExecutor(BaseExecutor):
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        raise OSError("down")
+
+
+def test_a_run_that_could_not_be_handed_over_does_not_keep_a_paused_loop_busy() -> None:
+    scheduler = ManualScheduler(executors={"default": FailingExecutor()})
+    scheduler.start()
+    scheduler.add_job(jobs.nothing)
+    scheduler.advance(0)
+    scheduler.pause()
+    scheduler._clock += timedelta(seconds=scheduler.jobstore_retry_interval)
+
+    assert scheduler.run_due() is None
+    scheduler.resume()
+    assert scheduler.run_due() == scheduler.jobstore_retry_interval
+
+
+def test_a_scheduler_whose_state_was_assigned_takes_jobs_and_shows_them() -> None:
+    scheduler = BackgroundScheduler()
+    scheduler.state = STATE_RUNNING
+    scheduler.add_jobstore(MemoryJobStore())
+    job = scheduler.add_job(jobs.nothing, "interval", hours=1, id="added")
+
+    assert not job.pending
+    assert scheduler.get_job("added") == job
+    assert scheduler.get_jobs() == [job]
+    scheduler.shutdown()
+    assert scheduler.get_jobs() == []
+
+
+def test_a_part_that_fails_to_shut_down_is_removed_and_told_of(scheduler: ManualScheduler) -> None:
+    class Store(MemoryJobStore):
+        def shutdown(self) -> None:
+            raise OSError("gone")
+
+    class Executor(DebugExecutor):
+        def shutdown(self, wait: bool | float = True) -> None:
+            raise OSError("gone")
+
+    scheduler.add_jobstore(Store(), "failing")
+    scheduler.add_executor(Executor(), "failing")
+    recorder = Recorder(scheduler)
+    with pytest.raises(OSError, match="gone"):
+        scheduler.remove_jobstore("failing")
+    with pytest.raises(OSError, match="gone"):
+        scheduler.remove_executor("failing")
+
+    assert recorder.names == ["JOBSTORE_REMOVED", "EXECUTOR_REMOVED"]
+    scheduler.add_jobstore("memory", "failing")
+    scheduler.add_executor("debug", "failing")
