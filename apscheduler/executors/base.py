@@ -142,14 +142,17 @@ class BaseExecutor(metaclass=ABCMeta):
                 "Error running job %s", job_id, exc_info=(type(exc), exc, traceback)
             )
 
-    def _run(self, job: Job, run_times: list[datetime]) -> None:
-        """Run the job in this very thread, and report what became of it."""
+    def _run(self, job: Job, run_times: list[datetime]) -> list[JobExecutionEvent]:
+        """Run the job in this very thread, and report what became of it; return that, too."""
+        alias = job._jobstore_alias
         try:
-            events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+            events = run_job(job, alias, run_times, self._logger.name)
         except BaseException as exc:
             self._fail(job, run_times, exc)
-        else:
-            self._run_job_success(job.id, events)
+            return [_error_event(job, alias, run_time, exc) for run_time in run_times]
+
+        self._run_job_success(job.id, events)
+        return events
 
     def _fail(self, job: Job, run_times: list[datetime], exc: BaseException) -> None:
         """Report that a submission failed as a whole, and with it every run of it."""
@@ -327,7 +330,8 @@ class Outcome:
         with log_may_fail:
             runs.logger.error('Job "%s" raised an exception', runs.job, exc_info=exc)
         runs._note_error(self._run_time, exc)
-        traceback.clear_frames(tb)  # what the frames hold would live as long as the exception
+        if isinstance(exc, Exception):  # else its frames tell whether a signal handler raised it
+            traceback.clear_frames(tb)  # what they hold would live as long as the exception
         return True
 
     def _leave_context(self) -> None:

@@ -12,11 +12,21 @@ if TYPE_CHECKING:
 
 
 class DebugExecutor(BaseExecutor):
-    """Runs each job in the thread that hands it over, which waits until it has ended."""
+    """
+    Runs each job in the thread that hands it over, which waits until it has ended.
+
+    Ctrl+C during a job of the main thread ends in ``EVENT_JOB_ERROR``, and then gets out of the
+    scheduler.
+    """
 
     def runs_inline(self) -> bool:
         return True
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         self._taken = run_times  # whatever strikes now, it is told
-        self._run(job, run_times)
+        events = self._run(job, run_times)
+        scheduler = self._scheduler
+        assert scheduler is not None  # submit_job() made sure of it
+        for event in events:
+            if event.exception is not None and scheduler._is_interrupt(event.exception):
+                raise event.exception

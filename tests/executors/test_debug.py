@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
+from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import Any
 
-from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_SCHEDULER_SHUTDOWN
+import pytest
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.testing import ManualScheduler
@@ -96,3 +103,100 @@ def test_a_shutdown_that_does_not_wait_for_it_leaves_the_rest_to_its_thread_too(
         ("1", loop.ident),
         ("2", loop.ident),
     ]
+
+
+@pytest.mark.parametrize("wait", [False, 0.01])
+def test_a_shutdown_that_does_not_wait_for_it_does_not_wait_for_its_thread_either(
+    wait: bool | float,
+) -> None:
+    scheduler = BackgroundScheduler(executors={"default": DebugExecutor()})
+    begun, release = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def hold() -> None:
+        begun.set()
+        # Longer than a shutdown ever waits for a thread of its own.
+        seen.append(release.wait(PATIENCE))
+
+    scheduler.start()
+    thread = scheduler._thread
+    assert thread is not None
+    waited: list[Any] = []
+    join = thread.join
+    thread.join = waited.append  # type: ignore[method-assign,assignment]
+    scheduler.add_job(hold)
+    assert begun.wait(PATIENCE)
+    scheduler.shutdown(wait)
+    release.set()
+    join(PATIENCE)
+
+    assert seen == [True]
+    assert waited == []
+
+
+@pytest.fixture
+def exit_on_signal() -> Iterator[None]:
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(3)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_what_a_signal_raises_during_a_job_is_told_and_gets_out(
+    number: int, error: type[BaseException], exit_on_signal: None
+) -> None:
+    scheduler = BlockingScheduler(executors={"default": DebugExecutor()})
+    recorder = Recorder(scheduler, OUTCOMES)
+    at = datetime.now(timezone.utc)
+    scheduler.add_job(signal.raise_signal, args=[number], next_run_time=at, id="1")
+    scheduler.add_job(jobs.nothing, next_run_time=at, id="2")
+    with pytest.raises(error):
+        scheduler.start()
+    scheduler.shutdown()
+
+    told = [(event.job_id, event.code) for event in recorder.events]
+    assert told == [("1", EVENT_JOB_ERROR), ("2", EVENT_JOB_EXECUTED)]
+    assert type(recorder.events[0].exception) is error
+
+
+def test_ctrl_c_during_the_last_runs_of_a_shutdown_closes_the_rest_all_the_same() -> None:
+    class Store(MemoryJobStore):
+        is_closed = False
+
+        def shutdown(self) -> None:
+            self.is_closed = True
+
+    store = Store()
+    scheduler = BackgroundScheduler(
+        executors={"default": DebugExecutor()}, jobstores={"default": store}
+    )
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    begun, paused = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert paused.wait(PATIENCE)
+
+    at = datetime.now(timezone.utc)
+    scheduler.pause()
+    scheduler.add_job(hold, next_run_time=at, id="1")
+    scheduler.add_job(signal.raise_signal, args=[signal.SIGINT], next_run_time=at, id="2")
+    scheduler.resume()
+    assert begun.wait(PATIENCE)
+    scheduler.pause()  # the second one stays behind, for the shutdown to hand over
+    paused.set()
+    recorder.wait_for()
+    while scheduler._handover.runs_inline_elsewhere():
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.shutdown()
+
+    assert store.is_closed
+    assert [event.code for event in recorder.events] == [EVENT_JOB_EXECUTED, EVENT_JOB_ERROR]

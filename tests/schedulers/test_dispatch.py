@@ -286,7 +286,7 @@ class TestErrorsOfJobs:
         assert "in fail" in errors[0].traceback
         assert "raised an exception" in caplog.text
 
-    @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+    @pytest.mark.parametrize("error", [SystemExit, GeneratorExit])
     def test_no_exception_of_a_job_ends_the_loop(
         self, scheduler: ManualScheduler, recorder: Recorder, error: type[BaseException]
     ) -> None:
