@@ -23,6 +23,23 @@ logger = logging.getLogger("apscheduler.executors")
 Task = Callable[[], object]
 
 
+def read_max_workers(value: Any) -> int:
+    """
+    Return how many workers a pool may have. A fraction is cut off, as in 3.x, and logged.
+
+    :raises TypeError, ValueError: as ``int()`` does
+    """
+    words = f"max_workers must be a positive integer, got {value!r}"
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise (TypeError if isinstance(exc, TypeError) else ValueError)(words) from exc
+
+    if isinstance(value, float) and number != value:
+        logger.warning("%s -- the fraction is cut off", words)
+    return number
+
+
 class ThreadPool:
     """
     Runs tasks in at most ``max_workers`` daemon threads, which are started when they are needed.

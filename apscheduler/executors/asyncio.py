@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .._refs import iscoroutinefunction_partial
 from ..events import JobExecutionEvent
 from ._loop import LoopExecutor, Result, Submission, own_future, raising
-from ._threads import ThreadPool
+from ._threads import ThreadPool, read_max_workers
 from .base import run_job
-from .pool import AbandonedError, read_max_workers
+from .pool import AbandonedError
 
 if TYPE_CHECKING:
     from ..schedulers.base import BaseScheduler

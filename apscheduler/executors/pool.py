@@ -16,7 +16,7 @@ from weakref import WeakSet
 from .._log import log_may_fail
 from .._settings import suggest
 from ._claims import Claimable
-from ._threads import RefusableTask, ThreadPool, logger
+from ._threads import RefusableTask, ThreadPool, read_max_workers
 from .base import BaseExecutor, run_job
 
 if TYPE_CHECKING:
@@ -60,23 +60,6 @@ class BasePoolExecutor(BaseExecutor):
 
     def shutdown(self, wait: bool | float = True) -> None:
         self._pool.shutdown(bool(wait))
-
-
-def read_max_workers(value: Any) -> int:
-    """
-    Return how many workers a pool may have. A fraction is cut off, as in 3.x, and logged.
-
-    :raises TypeError, ValueError: as ``int()`` does
-    """
-    words = f"max_workers must be a positive integer, got {value!r}"
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError) as exc:
-        raise (TypeError if isinstance(exc, TypeError) else ValueError)(words) from exc
-
-    if isinstance(value, float) and number != value:
-        logger.warning("%s -- the fraction is cut off", words)
-    return number
 
 
 def _read_pool_kwargs(value: Any, pool: type) -> dict[str, Any]:
