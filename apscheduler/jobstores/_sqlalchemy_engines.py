@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool
 from .persistent import ANSWER_TIMEOUT, CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 MYSQL = ("mysql", "mariadb")  # what SQLAlchemy calls it
 
@@ -28,6 +28,8 @@ _KEEPALIVES = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
+
+_STRICT = "CONCAT_WS(',', NULLIF(@@SESSION.sql_mode, ''), 'STRICT_ALL_TABLES')"
 
 # By driver, for engines that we make: one server that hangs must not stop other stores for ever.
 TIMEOUTS: dict[str, dict[str, int]] = {
@@ -45,16 +47,15 @@ def make_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     if url.get_backend_name() != "sqlite":
         return _create_engine_of_server(url, options)
 
-    defaults: dict[str, Any] = {}
     if url.get_driver_name() == "pysqlite":
         connect_args = {"timeout": SQLITE_BUSY_TIMEOUT, **options.get("connect_args", {})}
+        options = {**options, "connect_args": connect_args}
         if _is_in_memory(url) and not {"pool", "poolclass"} & options.keys():
             # One connection for all threads: another one would open another, empty database.
-            defaults = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+            options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
             connect_args.setdefault("check_same_thread", False)
-        options = {**options, "connect_args": connect_args}
 
-    engine = create_engine(url, **{**defaults, **options})
+    engine = create_engine(url, **options)
     event.listen(engine, "connect", _set_up_new_file)
     return engine
 
@@ -109,20 +110,46 @@ def _be_strict(connection: Any, _: object) -> None:
     """Have MySQL refuse what does not fit, rather than cut it."""
     cursor = connection.cursor()
     try:
-        cursor.execute(
-            "SET SESSION sql_mode = "
-            "CONCAT_WS(',', NULLIF(@@SESSION.sql_mode, ''), 'STRICT_ALL_TABLES')"
-        )
+        cursor.execute(f"SET SESSION sql_mode = {_STRICT}")
     finally:
         cursor.close()
 
 
+def is_lax(engine: Engine) -> bool:
+    """Tell whether it is MySQL that cuts what does not fit."""
+    if engine.dialect.name not in MYSQL:
+        return False
+
+    with engine.connect() as connection:
+        return (
+            "STRICT_" not in connection.exec_driver_sql("SELECT @@SESSION.sql_mode").scalar_one()
+        )
+
+
+@contextmanager
+def strictly(connection: Connection) -> Iterator[None]:
+    """Have MySQL refuse what does not fit, on a connection that others use otherwise."""
+    connection.exec_driver_sql(
+        f"SET @apscheduler_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = {_STRICT}"
+    )
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("SET SESSION sql_mode = @apscheduler_sql_mode")
+
+
 def has_database_per_thread(engine: Engine) -> bool:
-    return _is_in_memory(engine.url) and isinstance(engine.pool, SingletonThreadPool)
+    is_shared = engine.url.query.get("cache") == "shared"
+    is_per_thread = isinstance(engine.pool, SingletonThreadPool)
+    return is_per_thread and _is_in_memory(engine.url) and not is_shared
 
 
 def _is_in_memory(url: URL) -> bool:
-    return url.database in (None, "", ":memory:") or url.query.get("mode") == "memory"
+    return (
+        url.database in (None, "", ":memory:", "file::memory:")
+        or url.query.get("mode") == "memory"
+    )
 
 
 def refuse_other_thread(_: object, __: object) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._refs import maybe_ref
 from ..job import Job
@@ -25,7 +26,6 @@ try:
         event,
         func,
         insert,
-        inspect,
         literal,
         make_url,
         select,
@@ -33,14 +33,17 @@ try:
         update,
     )
     from sqlalchemy.dialects import mysql, postgresql
-    from sqlalchemy.exc import DatabaseError, IntegrityError
+    from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError
 
     from ._sqlalchemy_engines import (
         MYSQL,
         has_database_per_thread,
+        is_lax,
         make_engine,
         refuse_other_thread,
+        strictly,
     )
+    from ._sqlalchemy_errors import has_ended_for_others, id_in_message, is_taken, lacks_default
 except ImportError as exc:
     raise ImportError(
         "SQLAlchemyJobStore needs SQLAlchemy 2: pip install apscheduler[sqlalchemy]"
@@ -64,7 +67,10 @@ ID_LENGTH = 191  # the longest key that MySQL can index in utf8mb4
 # jobs were added, it takes one bound to let through a third of the rows, and reads all of them.
 BEFORE_ALL = -1e11
 
-DUPLICATE_ENTRY = 1062  # MySQL's number for it
+# So often a write is tried that the server ends each time so that others can go on.
+TRANSACTION_ATTEMPTS = 5
+
+ResultT = TypeVar("ResultT")
 
 
 class SQLAlchemyJobStore(PersistentJobStore):
@@ -77,13 +83,15 @@ class SQLAlchemyJobStore(PersistentJobStore):
     :param url: where the database is: an SQLAlchemy URL
     :param engine: an engine to use instead, or a reference to one (``"module:name"``); it is left
         open at shutdown. One of an in-memory SQLite must not keep a database for each thread, as
-        ``create_engine("sqlite://")`` does: other threads than that of the start are refused
+        ``create_engine("sqlite://")`` does: other threads than that of the start are refused.
+        With ``cache=shared`` in its URL, there is one database
     :param tablename: name of the table
     :param metadata: the MetaData that the table becomes part of; None for its own
     :param pickle_protocol: protocol of :mod:`pickle` for what is written
     :param tableschema: database schema of the table; None for the default one
     :param engine_options: arguments of ``create_engine()``, if ``url`` is given; timeouts in its
-        ``connect_args``, or in the URL, come before ours
+        ``connect_args``, or in the URL, come before ours. An in-memory SQLite has one connection,
+        whatever size the pool is to have, unless ``pool`` or ``poolclass`` is given
     :raises ValueError: if neither ``url`` nor ``engine`` is given
     """
 
@@ -112,10 +120,13 @@ class SQLAlchemyJobStore(PersistentJobStore):
             raise ValueError('SQLAlchemyJobStore needs either "url" or "engine"')
 
         self.jobs_t = _table(tablename, maybe_ref(metadata), tableschema)
+        self._while_writing: Callable[[Connection], AbstractContextManager[object]] = nullcontext
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
         self._create_table()
+        is_to_be_strict = not self._owns_engine and is_lax(self.engine)
+        self._while_writing = strictly if is_to_be_strict else nullcontext
         if has_database_per_thread(self.engine):
             event.listen(self.engine, "connect", refuse_other_thread)
 
@@ -123,9 +134,8 @@ class SQLAlchemyJobStore(PersistentJobStore):
         try:
             self.jobs_t.create(self.engine, checkfirst=True)
         except DatabaseError:
-            # Another process may have created it in the meantime.
-            if not inspect(self.engine).has_table(self.jobs_t.name, self.jobs_t.schema):
-                raise
+            # Another process may have created it in the meantime, which this finds out.
+            self.jobs_t.create(self.engine, checkfirst=True)
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -185,11 +195,23 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     # --- writing -------------------------------------------------------------------------------
 
+    def _transact(self, action: Callable[[Connection], ResultT]) -> ResultT:
+        """Act in a transaction; again if the server ends it so that others can go on."""
+        attempts = TRANSACTION_ATTEMPTS
+        while True:
+            attempts -= 1
+            try:
+                with self.engine.begin() as connection, self._while_writing(connection):
+                    return action(connection)
+            except DBAPIError as exc:
+                if not attempts or not has_ended_for_others(exc):
+                    raise
+
     def _write_new(self, records: Sequence[Record]) -> None:
         self._check_ids(records)
+        records = _in_order(records)
         try:
-            with self.engine.begin() as connection:
-                self._insert(connection, records)
+            self._transact(lambda connection: self._insert(connection, records))
         except IntegrityError as exc:
             taken = self._find_taken([record.id for record in records], exc)
             if taken is None:
@@ -220,24 +242,25 @@ class SQLAlchemyJobStore(PersistentJobStore):
 
     def _find_taken(self, job_ids: Sequence[str], error: IntegrityError) -> str | None:
         with self.engine.connect() as connection:
-            found = set(self._find(connection, job_ids))
+            found = self._find(connection, job_ids)
         if found:
-            return next(id for id in job_ids if id in found)
-        if self.engine.dialect.name not in MYSQL or not _is_duplicate(error):
-            return None
+            return found[0]
 
-        # MySQL takes the id for equal to another one, and tells which in its message.
-        return next((id for id in job_ids if f"'{id}'" in str(error.orig)), job_ids[0])
+        # It was removed in the meantime, or MySQL takes the id for equal to another one.
+        return id_in_message(error, job_ids) if is_taken(error) else None
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
-        with self.engine.begin() as connection:
-            # For these, many updates in a row would be as many round trips.
-            if len(records) > 1 and connection.dialect.name == "postgresql":
-                return self._update_from_arrays(connection, records)
-            if connection.dialect.name in MYSQL:
-                return self._update_by_upsert(connection, records)
+        records = _in_order(records)
+        return self._transact(lambda connection: self._update(connection, records))
 
-            return self._update_each(connection, records)
+    def _update(self, connection: Connection, records: Sequence[Record]) -> list[str]:
+        # For these, many updates in a row would be as many round trips.
+        if len(records) > 1 and connection.dialect.name == "postgresql":
+            return self._update_from_arrays(connection, records)
+        if connection.dialect.name in MYSQL:
+            return self._update_by_upsert(connection, records)
+
+        return self._update_each(connection, records)
 
     def _update_each(self, connection: Connection, records: Sequence[Record]) -> list[str]:
         changes = update(self.jobs_t).where(self.jobs_t.c.id == bindparam("key"))
@@ -273,15 +296,25 @@ class SQLAlchemyJobStore(PersistentJobStore):
         ids = [record.id for record in records]
         missing = _missing(ids, self._find(connection, ids, lock=True))
         gone = set(missing)
-        rows = _rows_of([record for record in records if record.id not in gone])
-        if rows:
-            connection.execute(self._upsert(connection), rows)
+        there = [record for record in records if record.id not in gone]
+        if there:
+            try:
+                connection.execute(self._upsert(connection), _rows_of(there))
+            except DBAPIError as exc:
+                if not lacks_default(exc):
+                    raise
+                # Somebody has added a column. It has a value in the rows that are there.
+                self._update_each(connection, there)
 
         return missing
 
     def _upsert(self, connection: Connection) -> TextClause:
         # SQLAlchemy's own construct gives MySQL 8 a form that PyMySQL does not send in bulk.
-        table = connection.dialect.identifier_preparer.format_table(self.jobs_t)
+        preparer = connection.dialect.identifier_preparer
+        table = preparer.format_table(self.jobs_t, use_schema=False)
+        schema = connection.schema_for_object(self.jobs_t)  # as schema_translate_map has it
+        if schema is not None:
+            table = f"{preparer.quote_schema(schema)}.{table}"
         statement = text(
             f"INSERT INTO {table} (id, next_run_time, job_state) "
             "VALUES (:id, :next_run_time, :job_state) ON DUPLICATE KEY UPDATE "
@@ -290,23 +323,27 @@ class SQLAlchemyJobStore(PersistentJobStore):
         return statement.bindparams(bindparam("job_state", type_=LargeBinary()))
 
     def _delete(self, job_ids: Sequence[str]) -> list[str]:
+        in_order = sorted(job_ids)
+        found = set(self._transact(lambda connection: self._delete_rows(connection, in_order)))
+        return [job_id for job_id in job_ids if job_id not in found]
+
+    def _delete_rows(self, connection: Connection, job_ids: Sequence[str]) -> list[str]:
+        """Return the ids of the rows that were there."""
         table = self.jobs_t
         found: list[str] = []
-        with self.engine.begin() as connection:
-            for ids in _chunks(job_ids):
-                if connection.dialect.delete_returning and connection.dialect.name not in MYSQL:
-                    removal = table.delete().where(table.c.id.in_(ids))
-                    found += connection.scalars(removal.returning(table.c.id))
-                else:
-                    there = self._find(connection, ids, lock=True)
-                    connection.execute(table.delete().where(table.c.id.in_(there)))
-                    found += there
+        for ids in _chunks(job_ids):
+            if connection.dialect.delete_returning and connection.dialect.name not in MYSQL:
+                removal = table.delete().where(table.c.id.in_(ids))
+                found += connection.scalars(removal.returning(table.c.id))
+            else:
+                there = self._find(connection, ids, lock=True)
+                connection.execute(table.delete().where(table.c.id.in_(there)))
+                found += there
 
-        return _missing(job_ids, found)
+        return found
 
     def _delete_all(self) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(self.jobs_t.delete())
+        self._transact(lambda connection: connection.execute(self.jobs_t.delete()))
 
     def _find(
         self, connection: Connection, job_ids: Sequence[str], lock: bool = False
@@ -321,7 +358,8 @@ class SQLAlchemyJobStore(PersistentJobStore):
         for ids in _chunks(job_ids):
             query = select(self.jobs_t.c.id).where(self.jobs_t.c.id.in_(ids))
             rows = connection.scalars(query.with_for_update() if lock else query)
-            found += set(ids).intersection(rows)
+            there = set(rows)
+            found += [job_id for job_id in ids if job_id in there]
 
         return found
 
@@ -369,8 +407,9 @@ def _unnested(records: Sequence[Record]) -> FromClause:
     return table.render_derived()
 
 
-def _is_duplicate(error: IntegrityError) -> bool:
-    return bool(error.orig and error.orig.args and error.orig.args[0] == DUPLICATE_ENTRY)
+def _in_order(records: Sequence[Record]) -> Sequence[Record]:
+    """Sort by id: two processes that lock the same rows in different order stop each other."""
+    return sorted(records) if len(records) > 1 else records
 
 
 def _chunks(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:

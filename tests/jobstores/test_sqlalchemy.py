@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.pool import SingletonThreadPool
 
 from apscheduler.jobstores.base import ConflictingIdError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
@@ -299,6 +301,33 @@ def test_a_table_has_the_name_the_schema_and_the_metadata_that_are_given(path: P
         assert connection.execute("SELECT count(*) FROM my_jobs").fetchone() == (1,)
 
 
+def test_jobs_stay_in_the_schema_that_a_map_of_the_engine_names(url: str, path: Path) -> None:
+    store = SQLAlchemyJobStore(url)
+    engine = sa.create_engine(url)
+    tenants = f"{engine.url.database}_tenants"
+    if engine.dialect.name == "sqlite":
+        attach = f"ATTACH DATABASE '{path}.tenants' AS tenants"
+        tenants = "tenants"
+        sa.event.listen(engine, "connect", lambda connection, _: connection.execute(attach))
+    else:
+        execute(store, f"CREATE SCHEMA {tenants}")
+
+    mapped = engine.execution_options(schema_translate_map={None: tenants})
+    with running(store), running(SQLAlchemyJobStore(engine=mapped)) as scheduler:
+        scheduler.add_job(record, "interval", ["one"], hours=1, id="one")
+        scheduler.advance(HOUR)
+        scheduler.add_jobs(
+            [{"func": record, "trigger": "interval", "hours": 1, "args": [id]} for id in "ab"]
+        )
+        scheduler.advance(HOUR)
+        scheduler.advance(HOUR)
+        assert sorted(runs) == ["a", "a", "b", "b", "one", "one", "one"]
+        scheduler.remove_job("one")
+        assert len(scheduler.get_jobs()) == 2
+        assert store.get_all_jobs() == []
+    engine.dispose()
+
+
 def test_options_of_the_engine_are_passed_on(path: Path) -> None:
     store = SQLAlchemyJobStore(f"sqlite:///{path}", engine_options={"pool_size": 3, "echo": False})
     assert store.engine.pool.size() == 3  # type: ignore[attr-defined]
@@ -406,6 +435,40 @@ def test_the_statement_of_the_page_brings_a_table_of_3_x_up_to_ours(
         assert {job.id for job in scheduler.get_jobs()} == {"job", "JOB", "\N{ALARM CLOCK}"}
 
 
+def test_nothing_is_cut_by_a_lax_engine_that_is_given_and_that_stays_lax(
+    lax_store: SQLAlchemyJobStore,
+) -> None:
+    options = {"init_command": "SET SESSION sql_mode = ''"}
+    engine = sa.create_engine(lax_store.engine.url, connect_args=options, pool_size=1)
+    store = SQLAlchemyJobStore(engine=engine)
+    settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
+    with running(store) as scheduler:
+        scheduler.add_job(**settings, id="job")
+        with pytest.raises(sa.exc.DataError, match="too long"):
+            scheduler.add_job(**settings, args=["x" * 70_000])
+        with pytest.raises(sa.exc.DataError, match="too long"):
+            scheduler.modify_job("job", args=["x" * 70_000])
+        with pytest.raises(sa.exc.DBAPIError, match="Incorrect string"):
+            scheduler.add_job(**settings, id="漢字")
+        assert [(job.id, job.args) for job in scheduler.get_jobs()] == [("job", ())]
+        with engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT @@SESSION.sql_mode")).scalar() == ""
+    engine.dispose()
+
+
+def test_jobs_move_on_when_somebody_has_added_a_column_without_a_default(
+    mariadb: MariaDB,
+) -> None:
+    store = SQLAlchemyJobStore(**mariadb.fresh())
+    with running(store) as scheduler:
+        scheduler.add_job(record, "interval", ["one"], hours=1)
+        scheduler.add_job(record, "interval", ["two"], hours=1)
+        execute(store, "ALTER TABLE apscheduler_jobs ADD COLUMN tenant INTEGER NOT NULL")
+        scheduler.advance(HOUR)
+        scheduler.advance(HOUR)
+        assert sorted(runs) == ["one", "one", "two", "two"]
+
+
 @pytest.mark.parametrize(
     ("server", "name", "default"),
     [("mariadb", "read_timeout", 30), ("postgresql", "connect_timeout", 10)],
@@ -473,6 +536,24 @@ def test_sqlite_is_used_from_several_threads(path: Path, make_url: str) -> None:
         assert len(scheduler.get_jobs()) == 100
 
 
+@pytest.mark.parametrize("options", [{"pool_size": 5}, {"pool_size": 0}, {"max_overflow": 5}])
+def test_a_database_in_memory_has_one_connection_whatever_size_the_pool_is_to_have(
+    options: dict[str, Any],
+) -> None:
+    store = SQLAlchemyJobStore("sqlite://", engine_options=options)
+    barrier = Barrier(3)
+
+    def look() -> list[Any]:
+        barrier.wait(10)
+        return [store.get_all_jobs() for _ in range(20)]
+
+    with running(store) as scheduler:
+        job = scheduler.add_job(record, "interval", hours=1)
+        with ThreadPoolExecutor(3) as pool:
+            looks = [pool.submit(look) for _ in range(3)]
+        assert [found.result() for found in looks] == [[[job]] * 20] * 3
+
+
 def test_a_subclass_may_look_at_jobs_as_they_come(path: Path) -> None:
     seen: list[type] = []
 
@@ -512,11 +593,26 @@ def test_an_engine_with_a_database_for_each_thread_tells_other_threads_so() -> N
         assert pool.submit(lambda: engine.connect().close()).exception() is None
 
 
-def test_an_in_memory_engine_with_one_database_serves_all_threads() -> None:
-    engine = sa.create_engine(
-        "sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False}
-    )
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        (
+            "sqlite://",
+            {"poolclass": sa.StaticPool, "connect_args": {"check_same_thread": False}},
+        ),
+        (
+            "sqlite:///file:shared?mode=memory&cache=shared&uri=true",
+            {"poolclass": SingletonThreadPool},
+        ),
+        ("sqlite:///file::memory:?cache=shared&uri=true", {"poolclass": SingletonThreadPool}),
+    ],
+)
+def test_an_in_memory_engine_with_one_database_serves_all_threads(
+    url: str, options: dict[str, Any]
+) -> None:
+    engine = sa.create_engine(url, **options)
     with running(SQLAlchemyJobStore(engine=engine)) as scheduler:
         scheduler.add_job(record, "interval", hours=1, id="job")
         with ThreadPoolExecutor(1) as pool:
             assert [job.id for job in pool.submit(scheduler.get_jobs).result()] == ["job"]
+    engine.dispose()
