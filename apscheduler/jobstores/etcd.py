@@ -167,8 +167,10 @@ class EtcdJobStore(NodeJobStore):
     def _create_nodes(self, records: Sequence[Record]) -> None:
         version = self.client.transactions.version
         if not self._put([version(self._key(record.id)) == 0 for record in records], records):
-            taken = next(self._read_nodes([record.id for record in records]))
-            raise ConflictingIdError(taken[0])
+            ids = [record.id for record in records]
+            # None of them may be there any more.
+            taken = next((job_id for job_id, _ in self._read_nodes(ids)), ids[0])
+            raise ConflictingIdError(taken)
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
         version = self.client.transactions.version

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -558,6 +559,29 @@ class PersistentJobStoreContract(JobStoreContract):
             assert sorted(pair) == ["added", "refused"]
         winners = sorted(names(store))
         assert winners.count("one") == results["one"].count("added")
+
+    def test_who_adds_an_id_that_another_adds_and_removes_is_refused_or_not_and_nothing_else(
+        self, store: BaseJobStore, scheduler: ManualScheduler, make_store: MakeStore
+    ) -> None:
+        rounds = 150
+        job = make_job(scheduler, "job", NOW)
+
+        def add_and_remove(store: BaseJobStore) -> int:
+            refused = 0
+            for _ in range(rounds):
+                try:
+                    store.add_job(job)
+                except ConflictingIdError:
+                    refused += 1
+                else:
+                    store.remove_job("job")
+            return refused
+
+        with running(make_store()) as other, ThreadPoolExecutor(1) as pool:
+            others = pool.submit(add_and_remove, other._jobstores["default"])
+            assert add_and_remove(store) + others.result() < 2 * rounds
+
+        assert store.get_all_jobs() == []
 
     def test_changes_to_a_job_are_stored_by_an_update_only(
         self, store: BaseJobStore, scheduler: ManualScheduler
