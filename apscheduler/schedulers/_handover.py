@@ -89,7 +89,7 @@ class Handover:
         return bool(self._of_other_threads())
 
     def _of_other_threads(self) -> list[Any]:
-        return [lock for lock in list(self._inline) if not _wait_for(lock, 0)]
+        return [lock for lock in list(self._inline) if not is_free_within(0, lock)]
 
     def wait_for_inline(self, seconds: float | None) -> bool:
         """
@@ -101,7 +101,7 @@ class Handover:
         others = self._of_other_threads()
         deadline = None if seconds is None else monotonic() + seconds
         for lock in others:
-            _wait_for(lock, None if deadline is None else max(deadline - monotonic(), 0.0))
+            is_free_within(None if deadline is None else max(deadline - monotonic(), 0.0), lock)
 
         return bool(others)
 
@@ -284,7 +284,7 @@ class Handover:
             scheduler._tell(EVENT_JOB_MODIFIED, job_id, alias)
 
 
-def _wait_for(lock: Any, seconds: float | None) -> bool:
+def is_free_within(seconds: float | None, lock: Any) -> bool:
     """Wait until a lock is free, or held by this thread; False if it is not in that time."""
     if seconds is None:
         is_free = lock.acquire()

@@ -7,19 +7,26 @@ from threading import Event, Thread, current_thread
 from typing import Any
 from weakref import WeakSet
 
+from .._log import log_may_fail
 from .._refs import asbool
 from . import SchedulerAlreadyRunningError
+from ._handover import is_free_within
 from ._stopping import STORE_SECONDS
 from ._with import WithBlock
 from .base import BaseScheduler
 from .blocking import BlockingScheduler
+
+# So long the exit of the interpreter waits for a job store that does not answer. What is being
+# written then may arrive, though its run is never made.
+EXIT_SECONDS = 5.0
 
 
 class BackgroundScheduler(WithBlock, BlockingScheduler):
     """
     Runs in a thread of its own: :meth:`start` returns at once.
 
-    If it still runs when the interpreter exits, it is shut down, and running jobs are waited for.
+    If it still runs when the interpreter exits, it is shut down, and running jobs are waited for;
+    a job store that does not answer for five seconds is not.
 
     Beside the options of every scheduler it has ``daemon``: whether the thread lets the
     interpreter exit (default: True).
@@ -27,6 +34,7 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
 
     _known_options = (*BlockingScheduler._known_options, "daemon")
     _thread: Thread | None = None
+    _is_exiting = False  # the interpreter is, and nobody has shut this scheduler down before
 
     def _configure(self, config: dict[str, Any]) -> None:
         try:
@@ -101,6 +109,11 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         super().shutdown(*args, **kwargs)
 
     def _stop_now(self, wait: bool | float) -> None:
+        # At the exit of the interpreter, a thread that could be left behind cannot be started.
+        if self._is_exiting and not is_free_within(EXIT_SECONDS, self._jobstores_lock):
+            self._stop_without_stores(wait)
+            return
+
         thread = self._thread
         super()._stop_now(wait)
         if self._shutting_down:
@@ -114,6 +127,17 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
             thread.join(None if wait is True else STORE_SECONDS)
 
 
+    def _stop_without_stores(self, wait: bool | float) -> None:
+        """Let the jobs end, also those that were moved on already, whatever the loop waits for."""
+        try:
+            self._hand_over_ready_runs()
+            self._stop_executors(wait)
+        finally:
+            with log_may_fail:
+                self._logger.error("A job store does not answer: the program ends all the same")
+            self._leave_shutdown()
+
+
 _started: WeakSet[BackgroundScheduler] = WeakSet()
 
 
@@ -124,6 +148,7 @@ def _shut_down_at_exit() -> None:
     for scheduler in list(_started):
         try:
             if scheduler.running:
+                scheduler._is_exiting = True
                 scheduler.shutdown()
         except BaseException:  # the others are to be shut down, too
             scheduler._logger.exception("Shutting down at the exit of the interpreter failed")

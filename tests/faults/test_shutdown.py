@@ -599,6 +599,46 @@ def test_what_is_due_with_a_job_that_shuts_down_without_waiting_runs_after_it() 
     assert {event.code for event in outcomes} == {EVENT_JOB_EXECUTED}
 
 
+SILENT_PROGRAM = """
+import time
+from threading import Event
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED, EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+
+class SilentStore(MemoryJobStore):
+    def get_due_jobs(self, now):
+        is_asked.set()
+        time.sleep(3600)
+
+def print_id(event):
+    print(event.job_id, flush=True)
+
+is_asked, submitted = Event(), Event()
+scheduler = BackgroundScheduler()
+scheduler.add_listener(print_id, EVENT_JOB_EXECUTED)
+scheduler.add_listener(lambda event: submitted.set(), EVENT_JOB_SUBMITTED)
+scheduler.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
+scheduler.start()
+scheduler.add_job(time.sleep, args=[0.5], id="running")
+submitted.wait()
+scheduler.pause()
+scheduler.add_job(print, id="due")
+scheduler.add_jobstore(SilentStore(), "silent")
+scheduler.resume()
+is_asked.wait()
+"""
+
+
+def test_the_exit_waits_for_jobs_but_not_for_ever_for_a_job_store(tmp_path: Path) -> None:
+    done = run(SILENT_PROGRAM, tmp_path)
+
+    assert done.stderr.count("A job store does not answer") == 1
+    assert sorted(done.stdout.splitlines()[:-1]) == ["", "due", "running"]
+    assert done.stdout.splitlines()[-1] == "shut down"
+    assert done.returncode == 0
+
+
 FAILING_PROGRAM = """
 from apscheduler.events import EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.schedulers.background import BackgroundScheduler
