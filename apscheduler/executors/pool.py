@@ -127,8 +127,8 @@ class ThreadPoolExecutor(BasePoolExecutor):
 
     def shutdown(self, wait: bool | float = True) -> None:
         for task in self._pool.shutdown(wait):
-            assert isinstance(task, _ThreadTask)
-            task.refuse(AbandonedError(task.job.id))
+            if isinstance(task, _ThreadTask):  # the program may give tasks to the pool, too
+                task.refuse(AbandonedError(task.job.id))
 
 
 class _ThreadTask(RefusableTask, Claimable):

@@ -196,6 +196,25 @@ class TestThreads:
         release.set()
         recorder.wait_for(EVENT_JOB_EXECUTED)
 
+    def test_so_are_those_behind_what_the_program_itself_gave_to_the_pool(
+        self, start: Start
+    ) -> None:
+        executor = ThreadPoolExecutor(1)
+        scheduler, recorder = start(executor)
+        begun, release = threading.Event(), threading.Event()
+        executor._pool.submit(lambda: (begun.set(), release.wait(PATIENCE)))
+        assert begun.wait(PATIENCE)
+        own = executor._pool.submit(int)
+        scheduler.add_job(jobs.nothing, id="waits")
+        submitted = Recorder(scheduler, EVENT_JOB_SUBMITTED)
+        scheduler.add_job(jobs.nothing, id="last")
+        submitted.wait_for(EVENT_JOB_SUBMITTED)
+        scheduler.shutdown(0.01)
+        events = recorder.wait_for(EVENT_JOB_ERROR, 2)
+        assert {event.job_id for event in events} == {"waits", "last"}
+        assert own.cancelled()
+        release.set()
+
 
 class TestProcesses:
     def test_a_job_runs_in_another_process(
