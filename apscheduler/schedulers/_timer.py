@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from threading import Event, get_ident, local
+from threading import Event, Thread, current_thread, get_ident, local
 from time import monotonic
 from typing import Any
 
@@ -34,6 +35,19 @@ def _do_nothing() -> None:
 
 class _Pass:
     """A pass beside the loop; another one takes its place when the scheduler is started anew."""
+
+    thread: Thread | None = None
+
+
+# Passes that write to job stores: the exit waits for them, but for those that were given up.
+_unfinished: set[_Pass] = set()
+
+
+@atexit.register
+def _finish_passes() -> None:
+    for each in list(_unfinished):
+        if each.thread is not None:
+            each.thread.join()
 
 
 class EventLoopScheduler(BaseScheduler, HoldsRuns):
@@ -140,16 +154,17 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         return any(store.may_block() for store in list(self._jobstores.values()))
 
     def _begin_pass(self, look: Callable[[], float | None]) -> None:
-        self._pass = _Pass()
+        own = self._pass = _Pass()
         self._note_whether_runs_are_held(True)
+        _unfinished.add(own)
         try:
-            # No daemon: the exit of the interpreter waits for what is being written.
-            self._start_beside(partial(self._look_beside_loop, self._pass, look), daemon=False)
+            own.thread = self._start_beside(partial(self._look_beside_loop, own, look))
         except BaseException:  # Ctrl+C: nobody knows whether it has begun
             self._pass = None
             raise
 
     def _look_beside_loop(self, own: _Pass, look: Callable[[], float | None]) -> None:
+        own.thread = current_thread()
         wait_seconds: float | None = self.jobstore_retry_interval
         backlog = self._backlog
         _beside_loop.scheduler = self
@@ -168,6 +183,8 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             self._call_soon(self._end_pass, own, wait_seconds)
         except RuntimeError:
             self._drop_after_end_of_loop(own)
+        finally:
+            _unfinished.discard(own)
 
     def _drop_after_end_of_loop(self, own: _Pass) -> None:
         """Tell of the runs that a pass has moved on when the loop had ended before it."""
@@ -258,6 +275,11 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._on_loop(self._stop_timer)
         self._stop(wait)
 
+    def _stop_now(self, wait: bool | float) -> None:
+        super()._stop_now(wait)
+        if self._shutting_down:
+            self._let_exit_pass_over()
+
     def _begin_shutdown(self, wait: bool | float, then: Callable[[], object]) -> None:
         """
         Stop everything that was started, on the loop, which goes on meanwhile.
@@ -343,8 +365,14 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
     def _give_up_pass(self, wait: bool | float, then: Callable[[], object]) -> None:
         self._logger.error("A job store does not answer: the scheduler shuts down all the same")
+        self._let_exit_pass_over()
         self._pass = self._after_pass = None
         self._shut_down_parts(wait, then)
+
+    def _let_exit_pass_over(self) -> None:
+        """Have the exit of the interpreter not wait for a job store that does not answer."""
+        if self._pass is not None:
+            _unfinished.discard(self._pass)
 
     def _shut_down_parts(self, wait: bool | float, then: Callable[[], object]) -> None:
         """Stop executors and job stores: beside the loop, if one of them may keep it waiting."""
@@ -401,6 +429,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
                     "A job store does not answer: it is closed when it does, and the scheduler "
                     "cannot be started again before"
                 )
+                self._let_exit_pass_over()
                 self._call_soon_or_here(then)
                 then = _do_nothing
                 closing.join()

@@ -51,6 +51,12 @@ def run_and_close(loop: asyncio.AbstractEventLoop, main: Any) -> None:
     loop.close()
 
 
+def run_program(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; one that hangs fails the test."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
 class Hanging(MemoryJobStore):
     """Does not return the jobs that are due before it is let go on."""
 
@@ -315,6 +321,47 @@ Slow.goes_on.set()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert done.stdout == "missed job\n", done.stderr
         assert "was never handed to its executor" in done.stderr
+
+    def test_the_exit_waits_for_one_that_goes_on(self) -> None:
+        program = (
+            WITH_A_SLOW_STORE
+            + """
+import atexit
+
+async def main():
+    scheduler = AsyncIOScheduler(jobstores={"default": Slow()})
+    scheduler.add_listener(lambda event: print("missed", event.job_id), EVENT_JOB_MISSED)
+    scheduler.add_job(print, id="job")
+    scheduler.start()
+    while not Slow.asked.is_set():
+        await asyncio.sleep(0.001)
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+atexit.register(Slow.goes_on.set)
+"""
+        )
+        done = run_program(program)
+        assert done.stdout == "missed job\n", done.stderr
+
+    def test_the_exit_does_not_wait_for_one_that_a_shutdown_has_given_up(self) -> None:
+        program = (
+            WITH_A_SLOW_STORE
+            + """
+async def main():
+    scheduler = AsyncIOScheduler(jobstores={"default": Slow()})
+    scheduler.start()
+    while not Slow.asked.is_set():
+        await asyncio.sleep(0.001)
+    await scheduler.shutdown(wait=False)
+    print("shut down")
+
+asyncio.run(main())
+"""
+        )
+        done = run_program(program)
+        assert done.stdout == "shut down\n", done.stderr
+        assert done.returncode == 0
 
     def test_a_shutdown_that_waits_for_one_is_ended_at_the_exit_of_the_interpreter(self) -> None:
         program = (

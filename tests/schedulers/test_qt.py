@@ -136,6 +136,34 @@ ended.set()
     assert (done.stdout, done.returncode) == ("missed job\n", 0), done.stderr
 
 
+def test_the_exit_does_not_wait_for_a_job_store_that_a_shutdown_has_given_up() -> None:
+    program = """
+import threading
+from apscheduler.schedulers.qt import QtCore, QtScheduler
+from apscheduler.jobstores.memory import MemoryJobStore
+
+asked = threading.Event()
+
+class Hanging(MemoryJobStore):
+    def may_block(self):
+        return True
+    def get_due_jobs(self, now):
+        asked.set()
+        threading.Event().wait()
+
+app = QtCore.QCoreApplication([])
+scheduler = QtScheduler(jobstores={"default": Hanging()})
+scheduler.start()
+while not asked.is_set():
+    app.processEvents()
+scheduler.shutdown(wait=False)
+print("shut down")
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.stdout, done.returncode) == ("shut down\n", 0), done.stderr
+
+
 def test_one_that_is_woken_before_it_starts_does_nothing(app: Any) -> None:
     scheduler = QtScheduler()
     scheduler.wakeup()
