@@ -43,9 +43,21 @@ class Advance:
     :ivar retry_at: when to try again to hand the runs over, if that failed
     :ivar outcome: the code of the event that tells what became of the runs; None: they are still
         to be handed over
+    :ivar dropped_as: why not to hand them over, the code of an event: ``EVENT_JOB_MISSED`` is to
+        be told for each of them. Whoever hands runs over decides whether that was in time
     """
 
-    __slots__ = ("_run_times", "alias", "error", "job", "new", "old", "outcome", "retry_at")
+    __slots__ = (
+        "_run_times",
+        "alias",
+        "dropped_as",
+        "error",
+        "job",
+        "new",
+        "old",
+        "outcome",
+        "retry_at",
+    )
 
     def __init__(
         self,
@@ -64,6 +76,7 @@ class Advance:
         self.error = error
         self.retry_at: datetime | None = None
         self.outcome: int | None = None
+        self.dropped_as: int | None = None
 
     @property
     def run_times(self) -> list[datetime]:
@@ -130,6 +143,10 @@ class Backlog:
         self._ready_by_job = None
         self.ready.extend(advances)
 
+    def put_in_order(self) -> None:
+        """Have ready runs handed over in the order in which they are due, then by their ids."""
+        self.ready = deque(sorted(self.ready, key=lambda a: (a.old.timestamp(), a.job.id)))
+
     def put_back(self, advance: Advance) -> None:
         """Have runs handed over first, which could not be."""
         self._ready_by_job = None
@@ -138,9 +155,12 @@ class Backlog:
     def release_stuck(self, now: datetime | None = None) -> None:
         """Make stuck runs ready again: those whose time has come, or all if ``now`` is None."""
         for key, advance in list(self.stuck.items()):
-            if now is None or advance.retry_at is None or advance.retry_at <= now:
+            retry_at = advance.retry_at
+            if now is None or retry_at is None or retry_at <= now:
                 self.make_ready([advance])
                 self.stuck.pop(key, None)
+                if advance.retry_at is not retry_at:  # in between it was handed over, in vain
+                    self.stuck[key] = advance
 
     def clear_up(self, alias: str, job_id: str, stored: Job | None) -> bool:
         """
@@ -165,21 +185,32 @@ class Backlog:
 
     def forget(self, alias: str, job_id: str | None = None) -> None:
         """Start no more runs of a job that was removed, or of all jobs of a store."""
-        self.drop_stuck(alias, job_id)
+        self._drop_stuck(alias, job_id)
         for known in (self._ready(), self.unclear):
             for key in _keys_of(known, alias, job_id):
-                known.pop(key).outcome = EVENT_JOB_REMOVED
+                known.pop(key).dropped_as = EVENT_JOB_REMOVED
         for noted in (self.catching_up, self.without_executor):
             noted.difference_update(_keys_of(noted, alias, job_id))
         for key in _keys_of(self.stepping.begun(), alias, job_id):
             self.stepping.forget(key)
 
-    def drop_stuck(self, alias: str, job_id: str | None = None) -> bool:
+    def drop(self, alias: str, job_id: str, code: int = EVENT_JOB_MISSED) -> bool:
         """
-        Do not try again to start what could not be: the job was paused or removed meanwhile.
+        Do not start what waits for it: the job was paused, or removed after it left its store.
 
-        :return: whether there was something; listeners are told of it as missed
+        :param code: ``EVENT_JOB_MISSED`` to have listeners told. They are in any case of what an
+            executor has refused
+        :return: whether there was something
         """
+        is_stuck = self._drop_stuck(alias, job_id)
+        advance = self._ready().pop((alias, job_id), None)
+        if advance is None:
+            return is_stuck
+
+        advance.dropped_as = code
+        return advance in self.ready
+
+    def _drop_stuck(self, alias: str, job_id: str | None) -> bool:
         keys = _keys_of(self.stuck, alias, job_id)
         for key in keys:
             self.dropped.append(self.stuck[key])
@@ -192,13 +223,13 @@ class Backlog:
 
         return self._ready_by_job
 
-    def waiting(self) -> set[tuple[str, str]]:
-        """The jobs whose last runs have not been handed over yet."""
-        if not (self.ready or self.stuck):
-            return set()
-
-        ready = {advance.key for advance in list(self.ready) if advance.outcome is None}
-        return ready | self.stuck.keys()
+    def waiting(self) -> dict[tuple[str, str], datetime | None]:
+        """The jobs whose last runs have not been handed over: when they are tried again, if so."""
+        waiting = {key: advance.retry_at for key, advance in list(self.stuck.items())}
+        for advance in list(self.ready):
+            if advance.outcome is None and advance.dropped_as is None:
+                waiting[advance.key] = None
+        return waiting
 
     def take_all(self) -> list[Advance]:
         """Take out all that wait to be handed over."""
@@ -249,7 +280,7 @@ class DispatchPass:
         self._retry_interval = retry_interval
         self._retry_at = self._now_utc + retry_interval
         self._logger = logger
-        self._waiting: set[tuple[str, str]] = set()
+        self._waiting: dict[tuple[str, str], datetime | None] = {}
         self._runs_left = RUNS_PER_PASS
         # By alias, as they are looked up, so that each is looked up once.
         self._executors: dict[str, BaseExecutor] = {}
@@ -359,8 +390,10 @@ class DispatchPass:
             return None  # earlier passes have left nothing behind
 
         key = (alias, job.id)
-        if key in self._waiting or key in backlog.unclear:
+        if key in backlog.unclear:
             return self._retry_at
+        if key in self._waiting:  # now: what is ready is handed over before the next pass
+            return self._waiting[key] or self._now_utc
         if key in backlog.catching_up and not (job.coalesce or executor.has_room(job)):
             return self._now_utc + CATCH_UP_PAUSE
 
@@ -493,7 +526,7 @@ class DispatchPass:
                     self._backlog.make_ready([advance])
                 del self._backlog.unclear[advance.key]
 
-        self._waiting |= self._backlog.waiting()
+        self._waiting = self._backlog.waiting()
 
     def _has_landed(self, store: BaseJobStore, advance: Advance) -> bool:
         """Make sure that the store holds the advance. False: somebody else changed the job."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
+from collections.abc import Iterator
 from datetime import timedelta, timezone
+from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._log import log_may_fail
 from ..events import (
@@ -24,6 +27,8 @@ from ._interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from .base import BaseScheduler
+
+_Item = TypeVar("_Item")
 
 # What listeners are told of when a run is handed over, before they hear of its outcome.
 _ANNOUNCEMENTS = (
@@ -52,6 +57,9 @@ class Handover:
         # Guards what was held back: outcomes by store and job id.
         self._outcome_lock = scheduler._create_lock()
         self._early_outcomes: dict[tuple[str | None, str], Held] = {}
+        # The thread that hands a run over with the submission lock, and what it is to tell then.
+        self._submitter: int | None = None
+        self._put_off: deque[SchedulerEvent] = deque()
         self.is_held = False  # while the scheduler is paused, what is ready waits
         # For each thread that runs jobs as it hands them over: a lock that it holds meanwhile.
         self._inline: list[Any] = []
@@ -64,6 +72,8 @@ class Handover:
             for _ in range(limit):
                 if not self._hand_over_first(backlog, held):
                     break
+                if backlog.dropped:
+                    self._tell_dropped(backlog)
         finally:
             for lock in held:
                 self._inline.remove(lock)
@@ -116,6 +126,8 @@ class Handover:
                     return False
                 advance = backlog.ready[place]
                 del backlog.ready[place]
+                if advance.dropped_as is not None:
+                    self._drop(advance, backlog)
                 if advance.outcome is not None:
                     advance = None
                     return True
@@ -126,7 +138,7 @@ class Handover:
                 if runs_inline:
                     self._note_inline(held)
                 else:
-                    self._submit(advance, backlog)
+                    self._submit_with_lock(advance, backlog)
 
             if runs_inline:  # without the lock: the job may wait for a shutdown
                 self._submit(advance, backlog)
@@ -142,8 +154,15 @@ class Handover:
                 finally:
                     if is_heard:
                         self._release_outcomes(advance)
+                    if self._put_off:
+                        self._tell_what_was_put_off()
 
         return True
+
+    def _drop(self, advance: Advance, backlog: Backlog) -> None:
+        if advance.outcome is None and advance.dropped_as == EVENT_JOB_MISSED:
+            backlog.dropped.append(advance)
+        advance.outcome = advance.outcome or advance.dropped_as
 
     def _place_of_next(self, backlog: Backlog) -> int | None:
         if self.is_held or not backlog.ready:
@@ -154,6 +173,19 @@ class Handover:
         # What runs in the very thread that hands it over is left to the one that is at it already.
         places = enumerate(list(backlog.ready))
         return next((at for at, advance in places if not self._runs_inline(advance)), None)
+
+    def _submit_with_lock(self, advance: Advance, backlog: Backlog) -> None:
+        outer, self._submitter = self._submitter, get_ident()
+        try:
+            self._submit(advance, backlog)
+        finally:
+            self._submitter = outer
+
+    def _tell_what_was_put_off(self) -> None:
+        """Tell outcomes that came while this thread had the submission lock."""
+        if self._submitter != get_ident():
+            for outcome in _taken_from(self._put_off):
+                self._scheduler._dispatch_event(outcome)
 
     def _hold_outcomes(self, advance: Advance) -> None:
         key = (advance.job._jobstore_alias, advance.job.id)
@@ -175,22 +207,42 @@ class Handover:
             self._scheduler._dispatch_event(outcome)
 
     def holds_back(self, event: Any) -> bool:
-        """Keep the outcome of a run if listeners have not heard of its submission yet."""
-        if not self._early_outcomes:
+        """
+        Keep the outcome of a run if listeners have not heard of its submission yet.
+
+        So too if this thread holds the lock: listeners may wait for others that need it.
+        """
+        if self._early_outcomes:
+            with self._outcome_lock:
+                held = self._early_outcomes.get((event.jobstore, event.job_id))
+                if held is not None:
+                    held.outcomes.append(event)
+                    return True
+
+        if self._submitter != get_ident():
             return False
 
-        with self._outcome_lock:
-            held = self._early_outcomes.get((event.jobstore, event.job_id))
-            if held is None:
-                return False
+        self._put_off.append(event)
+        return True
 
-            held.outcomes.append(event)
-            return True
+    def put_in_order(self, backlog: Backlog) -> None:
+        """Have runs that were moved on in several stores handed over in the order of one."""
+        # Not while another thread hands runs over: it may be waiting for this one.
+        if len({advance.alias for advance in list(backlog.ready)}) < 2:
+            return
+        if self._submission_lock.acquire(False):
+            try:
+                backlog.put_in_order()
+            finally:
+                self._submission_lock.release()
 
     def drop(self, backlog: Backlog) -> None:
         """Let listeners know of the runs that no executor has taken, as the scheduler stops."""
         self._tell_dropped(backlog)
         for advance in backlog.take_all():
+            if advance.dropped_as is not None:
+                self._drop(advance, backlog)
+                continue
             for run_time in advance.run_times:
                 with log_may_fail:
                     self._scheduler._logger.error(
@@ -199,11 +251,12 @@ class Handover:
                         run_time,
                     )
             self._tell_missed(advance)
+        self._tell_dropped(backlog)
 
     def _tell_dropped(self, backlog: Backlog) -> None:
         """Let listeners know of the runs that are not started; the log has been told."""
-        while backlog.dropped:
-            self._tell_missed(backlog.dropped.popleft())
+        for advance in _taken_from(backlog.dropped):
+            self._tell_missed(advance)
 
     def _tell_missed(self, advance: Advance) -> None:
         for run_time in advance.run_times:
@@ -282,6 +335,16 @@ class Handover:
             scheduler._tell(EVENT_JOB_REMOVED, job_id, alias)
         elif advance.error is not None:
             scheduler._tell(EVENT_JOB_MODIFIED, job_id, alias)
+
+
+def _taken_from(queue: deque[_Item]) -> Iterator[_Item]:
+    """Take out one after the other, as another thread may do at the same time."""
+    while queue:
+        try:
+            item = queue.popleft()
+        except IndexError:
+            return
+        yield item
 
 
 def is_free_within(seconds: float | None, lock: Any) -> bool:

@@ -253,6 +253,8 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         if self.state == STATE_STOPPED:
             return
 
+        if wait_seconds == 0 and self._backlog.ready:
+            wait_seconds = self.jobstore_retry_interval  # _hand_over_more() will look earlier
         seconds = MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT)
         # In 3.x it calls wakeup(), which programs override to look only when they want to.
         is_own = getattr(self.wakeup, "__func__", None) is EventLoopScheduler.wakeup

@@ -885,7 +885,7 @@ class BaseScheduler(metaclass=ABCMeta):
                         setattr(job, name, value)
                     raise
                 if "next_run_time" in changes and job.next_run_time is None:
-                    has_run_ready |= self._backlog.drop_stuck(alias, job_id)
+                    has_run_ready |= self._backlog.drop(alias, job_id)
 
             if alias is not None:
                 self._backlog.resting.pop(alias, None)
@@ -1020,7 +1020,8 @@ class BaseScheduler(metaclass=ABCMeta):
                 store.remove_job(job_id)
                 self._backlog.forget(alias, job_id)
                 return alias
-            if self._backlog.drop_stuck(alias, job_id):  # its last run: it has left its store
+            # Its last run: it has left its store.
+            if self._backlog.drop(alias, job_id, EVENT_JOB_REMOVED):
                 return alias
 
         raise JobLookupError(job_id)
@@ -1282,6 +1283,8 @@ class BaseScheduler(metaclass=ABCMeta):
                 self._backlog.set_backs.note(self._jobstores, set_back_by, shown)
 
             self._next_look = self._dispatch_pass(now).run()
+            if len(self._jobstores) > 1 and self._backlog.ready:
+                self._handover.put_in_order(self._backlog)
             return self._next_look
 
     def _dispatch_pass(self, now: datetime) -> DispatchPass:

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial, wraps
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -27,9 +28,10 @@ from apscheduler.executors.base import (
 )
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
+from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
 from tests import jobs
-from tests.recorder import Recorder
+from tests.recorder import PATIENCE, Recorder
 
 LOGGER = "apscheduler.executors.tests"
 
@@ -55,6 +57,34 @@ class PluginExecutor(BaseExecutor):
         for job, run_times in self.taken:
             events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
             self._run_job_success(job.id, events)
+
+
+class InPlaceExecutor(BaseExecutor):
+    """Runs jobs at once, and does not say that it does."""
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        events = run_job(job, job._jobstore_alias, run_times, self._logger.name)
+        self._run_job_success(job.id, events)
+
+
+@pytest.mark.parametrize("mask", [EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED | EVENT_JOB_EXECUTED])
+def test_a_listener_may_wait_for_a_thread_that_shuts_the_scheduler_down(mask: int) -> None:
+    scheduler = BackgroundScheduler(executors={"default": InPlaceExecutor()}, timezone="UTC")
+    is_through: list[bool] = []
+
+    def shut_down_elsewhere(event: Any) -> None:
+        if event.code == EVENT_JOB_EXECUTED:
+            thread = Thread(target=scheduler.shutdown, args=[False], daemon=True)
+            thread.start()
+            thread.join(PATIENCE)
+            is_through.append(not thread.is_alive())
+
+    scheduler.add_listener(shut_down_elsewhere, mask)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(jobs.nothing)
+    recorder.wait_for(EVENT_JOB_EXECUTED)
+    assert is_through == [True]
 
 
 class TestPlugins:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
+from threading import Condition, Event
 from typing import Any
 
 import pytest
@@ -15,17 +17,22 @@ from apscheduler.events import (
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
     EVENT_JOB_MISSED,
+    EVENT_JOB_REMOVED,
     EVENT_JOB_SUBMITTED,
+    JobEvent,
 )
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.executors.debug import DebugExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from tests import jobs
-from tests.recorder import OUTCOMES, Recorder
+from tests.recorder import NAMES, OUTCOMES, PATIENCE, Recorder
 
 from .conftest import MARCH_1
 
@@ -249,6 +256,31 @@ class TestOrder:
         scheduler.run_due()
         assert runs == [":01", ":05"]
 
+    @pytest.mark.parametrize(("of_other", "of_default"), [(":01", ":05"), (":05", ":01")])
+    def test_so_are_those_of_several_stores(
+        self, scheduler: ManualScheduler, of_other: str, of_default: str
+    ) -> None:
+        runs: list[str] = []
+        scheduler.add_jobstore(MemoryJobStore(), "other")
+        for name, store in (of_other, "other"), (of_default, "default"):
+            at = MARCH_1 + timedelta(seconds=int(name[1:]))
+            scheduler.add_job(runs.append, "date", [name], run_date=at, jobstore=store)
+        scheduler.pause()
+        scheduler.advance(6)
+        scheduler.resume()
+        scheduler.run_due()
+        assert runs == [":01", ":05"]
+
+    def test_at_one_time_the_order_of_adding_counts_in_several_stores_too(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        runs: list[str] = []
+        scheduler.add_jobstore(MemoryJobStore(), "other")
+        for name, store in ("first", "other"), ("second", "default"), ("third", "other"):
+            scheduler.add_job(runs.append, "interval", [name], seconds=5, jobstore=store)
+        scheduler.advance(5)
+        assert runs == ["first", "second", "third"]
+
 
 class TestInstanceLimit:
     def test_a_run_too_many_is_refused_and_told(
@@ -375,6 +407,24 @@ class TestUnknownExecutors:
         assert runs == ["ran", "ran"]
 
 
+class LoggedErrors(logging.Handler):
+    """Counts the errors of a logger, and lets tests wait for them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._count = 0
+        self._has_come = Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._has_come:
+            self._count += 1
+            self._has_come.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self._has_come:
+            assert self._has_come.wait_for(lambda: self._count >= count, PATIENCE)
+
+
 class TestFailingExecutors:
     class FlakyExecutor(DebugExecutor):
         """Fails as often as it is told to, then works."""
@@ -436,6 +486,87 @@ class TestFailingExecutors:
         stopped.advance(300)
         assert recorder.names == ["JOB_MISSED"]
         assert recorder.events[0].scheduled_run_time == MARCH_1 + MINUTE
+
+    def test_after_a_run_that_had_to_wait_the_next_ones_are_on_time(
+        self, stopped: ManualScheduler
+    ) -> None:
+        stopped.add_executor(self.FlakyExecutor(1))
+        stopped.start()
+        recorder = Recorder(stopped, EVENT_JOB_EXECUTED)
+        stopped.add_job(jobs.nothing, "interval", seconds=1)
+        stopped.advance(14)
+        times = seconds([event.scheduled_run_time for event in recorder.events])
+        assert times == [1, 11, 12, 13, 14]
+
+    def test_a_run_that_waits_is_not_tried_while_the_scheduler_is_paused(
+        self, stopped: ManualScheduler
+    ) -> None:
+        stopped.add_executor(self.FlakyExecutor(1))
+        stopped.start()
+        recorder = Recorder(stopped, OUTCOMES)
+        stopped.add_job(jobs.nothing, "date", run_date=MARCH_1)
+        stopped.run_due()
+        stopped.pause()
+        stopped.advance(60)
+        assert stopped.now == MARCH_1 + MINUTE
+        assert stopped.run_due() is None
+        assert recorder.names == []
+        stopped.resume()
+        stopped.run_due()
+        assert recorder.names == ["JOB_EXECUTED"]
+
+    def test_a_run_that_fails_again_while_another_thread_has_it_tried_again_is_kept(self) -> None:
+        """The thread that adds an executor waits at each line of what has runs tried again."""
+        executor = self.BlockedExecutor()
+        scheduler = BackgroundScheduler(jobstore_retry_interval=0.2, timezone=timezone.utc)
+        scheduler.add_executor(executor)
+        recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+        logged = LoggedErrors()
+        scheduler._logger.addHandler(logged)
+        scheduler.start()
+        try:
+            scheduler.add_job(jobs.nothing, id="fails")
+            logged.wait_for(1)
+            scheduler.add_job(jobs.nothing, id="blocks")
+            assert executor.is_blocked.wait(PATIENCE)
+
+            def trace(frame: Any, event: str, argument: Any) -> Any:
+                if frame.f_code.co_name not in ("add_executor", "release_stuck"):
+                    return None
+                if event == "line" and scheduler._backlog.ready:
+                    executor.go_on.set()  # the loop hands over what has been made ready
+                    logged.wait_for(2)
+                return trace
+
+            sys.settrace(trace)
+            try:
+                scheduler.add_executor(DebugExecutor(), "other")
+            finally:
+                sys.settrace(None)
+            executor.is_down = False
+            events = recorder.wait_for(EVENT_JOB_EXECUTED, 2)
+            assert {event.job_id for event in events} == {"blocks", "fails"}
+        finally:
+            scheduler._logger.removeHandler(logged)
+            executor.go_on.set()
+            scheduler.shutdown()
+
+    class BlockedExecutor(ThreadPoolExecutor):
+        """Refuses one job, and has the loop wait amid the other one."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_down = True
+            self.is_blocked = Event()
+            self.go_on = Event()
+
+        def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+            if job.id == "blocks":
+                self.is_blocked.set()
+                assert self.go_on.wait(PATIENCE)
+            elif self.is_down:
+                raise RuntimeError("can't start new thread")
+            super()._do_submit_job(job, run_times)
 
     def test_a_run_that_waits_is_made_though_its_job_is_changed(
         self, stopped: ManualScheduler
@@ -757,6 +888,90 @@ class TestFromInsideOfJobs:
         scheduler.advance(10)
         assert runs == ["first"]
         assert [job.id for job in scheduler.get_jobs()] == ["first"]
+
+    def test_a_job_may_pause_another_one_that_is_due_with_it(
+        self, scheduler: ManualScheduler, recorder: Recorder
+    ) -> None:
+        runs: list[str] = []
+        scheduler.add_job(lambda: scheduler.pause_job("b"), "interval", seconds=5, id="a")
+        scheduler.add_job(runs.append, "interval", ["b"], seconds=5, id="b")
+        scheduler.advance(5)
+        assert runs == []
+        (missed,) = recorder.of(EVENT_JOB_MISSED)
+        assert (missed.job_id, missed.scheduled_run_time) == ("b", scheduler.now)
+        assert [e.job_id for e in recorder.of(EVENT_JOB_SUBMITTED)] == ["a"]
+
+    def test_a_job_may_remove_another_one_whose_last_run_is_due_with_it(
+        self, scheduler: ManualScheduler, recorder: Recorder
+    ) -> None:
+        runs: list[str] = []
+        at = MARCH_1 + timedelta(seconds=5)
+        scheduler.add_job(lambda: scheduler.remove_job("b"), "date", run_date=at, id="a")
+        scheduler.add_job(runs.append, "date", ["b"], run_date=at, id="b")
+        scheduler.advance(5)
+        assert runs == []
+        assert [e.job_id for e in recorder.of(EVENT_JOB_REMOVED)] == ["b", "a"]
+        assert recorder.of(EVENT_JOB_ERROR) == []
+
+    @pytest.mark.parametrize("method", ["resume", "shutdown"])
+    def test_what_is_due_while_the_scheduler_is_paused_can_be_paused_and_removed(
+        self, scheduler: ManualScheduler, recorder: Recorder, method: str
+    ) -> None:
+        runs: list[str] = []
+        at = MARCH_1 + timedelta(seconds=5)
+        scheduler.add_job(scheduler.pause, "date", run_date=at, id="a")
+        scheduler.add_job(runs.append, "interval", ["b"], seconds=5, id="b")
+        scheduler.add_job(runs.append, "date", ["c"], run_date=at, id="c")
+        scheduler.advance(5)
+        scheduler.pause_job("b")
+        scheduler.remove_job("c")
+        with pytest.raises(JobLookupError):
+            scheduler.remove_job("c")
+        getattr(scheduler, method)()
+        if scheduler.running:
+            scheduler.advance(60)
+        assert runs == []
+        assert [e.job_id for e in recorder.of(EVENT_JOB_MISSED)] == ["b"]
+        assert [e.job_id for e in recorder.of(EVENT_JOB_REMOVED)] == ["a", "c"]
+
+    def test_runs_that_a_pause_held_up_cost_their_jobs_no_more_time(
+        self, scheduler: ManualScheduler, recorder: Recorder
+    ) -> None:
+        scheduler.add_job(scheduler.pause, "date", run_date=MARCH_1 + timedelta(seconds=2))
+        scheduler.add_job(jobs.nothing, "interval", seconds=1, id="job")
+        scheduler.advance(4)
+        scheduler.resume()
+        scheduler.advance(2)
+        executed = [e for e in recorder.of(EVENT_JOB_EXECUTED) if e.job_id == "job"]
+        assert seconds([e.scheduled_run_time for e in executed]) == [1, 2, 4, 5, 6]
+
+    def test_a_job_that_is_removed_just_after_its_submission_is_told_as_submitted(
+        self, scheduler: ManualScheduler, recorder: Recorder
+    ) -> None:
+        class FailingLate(DebugExecutor):
+            def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+                super()._do_submit_job(job, run_times)
+                raise RuntimeError("too late: the job has run")
+
+        class Removing(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                scheduler.remove_job("removed")
+
+        scheduler.add_executor(FailingLate(), "late")
+        scheduler.add_job(jobs.nothing, "interval", hours=1, id="other")
+        scheduler.add_job(lambda: scheduler.remove_job("other"), "interval", seconds=5, id="first")
+        scheduler.add_job(jobs.nothing, "interval", seconds=5, id="removed", executor="late")
+        scheduler.add_job(jobs.nothing, "interval", seconds=5, id="still waiting")
+        removing = Removing(logging.ERROR)
+        scheduler._logger.addHandler(removing)
+        try:
+            scheduler.advance(5)
+        finally:
+            scheduler._logger.removeHandler(removing)
+        events = [e for e in recorder.events if getattr(e, "job_id", None) == "removed"]
+        names = [NAMES[event.code] for event in events]
+        assert sorted(names) == ["JOB_ADDED", "JOB_EXECUTED", "JOB_REMOVED", "JOB_SUBMITTED"]
+        assert [type(e) for e in events if e.code == EVENT_JOB_REMOVED] == [JobEvent]
 
     def test_a_job_may_pause_the_scheduler(self, scheduler: ManualScheduler) -> None:
         runs: list[str] = []
