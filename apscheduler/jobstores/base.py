@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from .._log import log_may_fail
 from .._time import is_later
 from ..job import Job
 
@@ -181,7 +182,11 @@ class BaseJobStore(metaclass=ABCMeta):
                 added.append(job)
         except BaseException:
             for job in added:
-                self.remove_job(job.id)
+                try:
+                    self.remove_job(job.id)
+                except Exception:  # the first error is the one to raise, and others may go
+                    with log_may_fail:
+                        self._logger.exception('Job "%s" could not be taken out again', job.id)
             raise
 
     def update_jobs(self, jobs: Iterable[Job]) -> list[str]:

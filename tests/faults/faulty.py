@@ -100,7 +100,7 @@ class FaultyStore(BaseJobStore):
         self._do("add_job", job)
 
     def add_jobs(self, jobs: Sequence[Job]) -> None:
-        self._do("add_jobs", jobs)
+        self._do_all("add_jobs", jobs)
 
     def update_job(self, job: Job) -> None:
         self._do("update_job", job)

@@ -60,6 +60,33 @@ def test_a_failed_add_leaves_nothing_in_memory(add: Any, kind: Fault) -> None:
     assert executed(recorder) == [job.id for job in scheduler.get_jobs()]
 
 
+class OneByOneStore(BytesStore):
+    """Cannot take in or give out some of the jobs."""
+
+    def add_job(self, job: Job) -> None:
+        if job.id == "refused":
+            raise InjectedError("not taken in")
+        super().add_job(job)
+
+    def remove_job(self, job_id: str) -> None:
+        if job_id == "kept":
+            raise OSError("not given out")
+        super().remove_job(job_id)
+
+
+def test_a_job_that_a_store_cannot_take_out_again_hides_no_error_and_keeps_no_other_in() -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(OneByOneStore())
+    scheduler.start()
+
+    with pytest.raises(InjectedError, match="not taken in"):
+        scheduler.add_jobs(
+            {**EACH_5_SECONDS, "id": job_id} for job_id in ("kept", "other", "refused")
+        )
+
+    assert [job.id for job in scheduler.get_jobs()] == ["kept"]
+
+
 @pytest.mark.parametrize("undo_fails", [False, True])
 @pytest.mark.parametrize("replace_existing", [False, True])
 @pytest.mark.parametrize("add", [add_one, add_many])
