@@ -123,7 +123,8 @@ class IntervalTrigger(BaseTrigger):
     ) -> datetime:
         """Return the time that is as far away as it was, so that the interval stays real time."""
         # A time further away was set by hand, and is waited for.
-        if is_later(next_fire_time, datetime_utc_add(before, self.interval)):
+        longest = self.interval + timedelta(seconds=self.jitter or 0)
+        if is_later(next_fire_time, datetime_utc_add(before, longest)):
             return next_fire_time
 
         set_back_by = before.astimezone(UTC) - now.astimezone(UTC)

@@ -270,3 +270,15 @@ def test_it_tells_its_definition() -> None:
         "start_date='2020-01-01 00:00:00 CET', end_date='2020-01-02 00:00:00 CET', jitter=5, "
         "timezone='Europe/Berlin')>"
     )
+
+
+@pytest.mark.parametrize("seconds", [100, 110, 111])
+def test_a_clock_that_is_set_back_moves_times_that_jitter_may_have_put_off(seconds: int) -> None:
+    """What is further away than interval and jitter was set by hand."""
+    trigger = IntervalTrigger(seconds=60, jitter=50, start_date=START)
+    hour = timedelta(hours=1)
+    waited_for = NOW + timedelta(seconds=seconds)
+
+    moved = trigger.get_fire_time_after_set_back(waited_for, NOW, NOW - hour)
+
+    assert moved == (waited_for - hour if seconds <= 110 else waited_for)
