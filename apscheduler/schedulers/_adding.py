@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
+from itertools import chain
 from typing import Any
 
 from .._log import log_may_fail
@@ -110,6 +111,7 @@ class Adding:
         self._names = (*defaults, "next_run_time")
         self._now = now
         self._logger = logger
+        self._going_on: set[str] = set()  # ids of jobs whose run times were set before
         self._undo: list[Callable[[], object]] = []  # takes back what was done, in its order
         # These overwrite bytes that cannot be restored.
         self._overwriting: list[tuple[BaseJobStore, list[Job]]] = []
@@ -136,6 +138,7 @@ class Adding:
                 self._overwrite()
             else:
                 self._clear_up_gone(store, [job])
+            self._note_new_times(store, [job])
         except BaseException:
             if is_tried:
                 self._undo.insert(0, lambda: _remove_own(store, [job]))
@@ -163,6 +166,14 @@ class Adding:
         for store, jobs in replacements:
             self._replace(store, jobs)
         self._overwrite()
+        for store, new, replacing in stores:
+            self._note_new_times(store, chain(new, replacing))
+
+    def _note_new_times(self, store: BaseJobStore, jobs: Iterable[Job]) -> None:
+        """Leave run times alone that were set now, though the clock was set back before."""
+        if store._alias is not None:
+            ids = (job.id for job in jobs if job.id not in self._going_on)
+            self._backlog.set_backs.leave_out(store._alias, ids)
 
     def _add_new(self, store: BaseJobStore, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -250,6 +261,7 @@ class Adding:
         self._undo.append(lambda: setattr(job, "trigger", trigger))
         job.trigger = existing.trigger  # its interval counts from where it did
         job.next_run_time = existing.next_run_time
+        self._going_on.add(job.id)
 
     def __enter__(self) -> Adding:
         return self

@@ -47,7 +47,9 @@ class ClockWatch:
 
     def set_back_by(self, now: datetime, elapsed: float) -> timedelta | None:
         """
-        Return by how much the clock was set back since the last look; None if it was not.
+        Return by how much the clock was set back since the last look; None if it was not set.
+
+        It is negative if the clock was set forward.
 
         :param now: the time on the wall clock
         :param elapsed: seconds on the clock that nobody can set
@@ -61,12 +63,13 @@ class ClockWatch:
 
         expected = last[0] + timedelta(seconds=elapsed - last[1])
         behind = expected - self._last[0]
-        is_set_back = behind > _TOLERANCE
-        if is_set_back or -behind > _MUCH:
+        if abs(behind) <= _TOLERANCE:
+            return None
+        if behind > _TOLERANCE or -behind > _MUCH:
             self.shown = _joined(self.shown, Span(self._since, expected))
             self._since = self._last[0]
 
-        return behind if is_set_back else None
+        return behind
 
 
 def _joined(spans: Iterable[Span], new: Span) -> list[Span]:
@@ -86,6 +89,23 @@ class _Move(NamedTuple):
     new: datetime
 
 
+class _Note:
+    """
+    What a store has not taken in yet of a clock that was set.
+
+    :ivar by: how far it has been set back
+    :ivar shown: what it had shown before
+    :ivar since: how far it had been set back already when the run times of these jobs were set
+    """
+
+    __slots__ = ("by", "shown", "since")
+
+    def __init__(self) -> None:
+        self.by = timedelta(0)
+        self.shown: Sequence[Span] = ()
+        self.since: dict[str, timedelta] = {}
+
+
 class SetBacks:
     """
     Keeps jobs that count real time from waiting for a clock that was set back.
@@ -95,19 +115,31 @@ class SetBacks:
     """
 
     def __init__(self) -> None:
-        # By alias of the store: by how much, and what the clock had shown before.
-        self._noted: dict[str, tuple[timedelta, Sequence[Span]]] = {}
+        # By alias of the store.
+        self._notes: dict[str, _Note] = {}
         self._moves: dict[str, dict[str, _Move]] = {}  # by alias of the store, then by job id
 
     def note(self, aliases: Iterable[str], by: timedelta, shown: Sequence[Span]) -> None:
         """
         Note that the clock was set back, for the stores of these aliases.
 
+        :param by: negative if it was set forward, which makes up for what is noted already
         :param shown: what the clock had shown before
         """
         for alias in aliases:
-            noted = self._noted.get(alias)
-            self._noted[alias] = (by + noted[0] if noted else by, shown)
+            note = self._notes.get(alias) or _Note()
+            note.by += by
+            note.shown = shown
+            if note.by > _TOLERANCE:
+                self._notes[alias] = note
+            else:
+                self._notes.pop(alias, None)
+
+    def leave_out(self, alias: str, job_ids: Iterable[str]) -> None:
+        """Do not move jobs whose run times are set now: by the clock as it is now."""
+        note = self._notes.get(alias)
+        if note is not None:
+            note.since.update(dict.fromkeys(job_ids, note.by))
 
     def follow(
         self, alias: str, store: BaseJobStore, now: datetime, logger: logging.Logger
@@ -118,11 +150,10 @@ class SetBacks:
         :raises Exception: what the store raises; then what is not done yet is kept
         """
         self._write(alias, store)
-        noted = self._noted.get(alias)
-        if noted is not None:
-            by, shown = noted
-            self._moves[alias] = _decide(store.get_all_jobs(), now + by, now, shown, logger)
-            del self._noted[alias]
+        note = self._notes.get(alias)
+        if note is not None:
+            self._moves[alias] = _decide(store.get_all_jobs(), note, now, logger)
+            del self._notes[alias]
             self._write(alias, store)
 
     def _write(self, alias: str, store: BaseJobStore) -> None:
@@ -146,21 +177,18 @@ class SetBacks:
 
 
 def _decide(
-    jobs: Iterable[Job],
-    before: datetime,
-    now: datetime,
-    shown: Sequence[Span],
-    logger: logging.Logger,
+    jobs: Iterable[Job], note: _Note, now: datetime, logger: logging.Logger
 ) -> dict[str, _Move]:
     moves = {}
-    was_wrong = before - now > _MUCH
     for job in jobs:
-        if (old := job.next_run_time) is None:
+        by = note.by - note.since[job.id] if job.id in note.since else note.by
+        if (old := job.next_run_time) is None or by <= _TOLERANCE:
             continue
+        before = now + by
         try:
             new = job.trigger.get_fire_time_after_set_back(old, before, now)
-            if was_wrong and (_is_same_instant(new, old) or not is_later(before, new)):
-                new = _first_new_time(job.trigger, new, before, now, shown)
+            if by > _MUCH and (_is_same_instant(new, old) or not is_later(before, new)):
+                new = _first_new_time(job.trigger, new, before, now, note.shown)
         except BaseException as exc:
             if is_interrupt(exc):
                 raise

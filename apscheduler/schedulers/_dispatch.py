@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from .._log import log_may_fail
+from .._time import is_later
 from ..events import EVENT_JOB_MISSED, EVENT_JOB_REMOVED
 from ._clock import SetBacks
 from ._interrupts import is_interrupt
@@ -96,9 +97,21 @@ class Advance:
         """Whether the job leaves its store, having no more times to run."""
         return self.new is None and self.error is None
 
+    def renew(self, job: Job) -> bool:
+        """
+        Let runs that could not be started be those of the job as it is now: that may help.
+
+        :return: False for the last run of a job: then this is another one that has its id
+        """
+        if not self.ends:
+            self.job = job
+        return not self.ends
+
     def is_held_by(self, stored: Job) -> bool:
         """Tell whether the store has accepted this: the job waits for the time it moved on to."""
         run_time = stored.next_run_time
+        if _is_same_instant(run_time, self.old):
+            return False
         if run_time is None or self.new is None:
             return run_time is None and self.error is not None
 
@@ -217,18 +230,31 @@ class Backlog:
             self.stuck.pop(key).outcome = EVENT_JOB_MISSED
         return bool(keys)
 
+    def change_stuck(self, alias: str, job: Job) -> bool:
+        """
+        Try again at once to start what could not be, for its job was changed or replaced.
+
+        :return: whether there was something
+        """
+        advance = self.stuck.get((alias, job.id))
+        if advance is None or not advance.renew(job):
+            return False
+
+        advance.retry_at = None
+        return True
+
     def _ready(self) -> dict[tuple[str, str], Advance]:
         if self._ready_by_job is None or not self.ready:
             self._ready_by_job = {advance.key: advance for advance in list(self.ready)}
 
         return self._ready_by_job
 
-    def waiting(self) -> dict[tuple[str, str], datetime | None]:
-        """The jobs whose last runs have not been handed over: when they are tried again, if so."""
-        waiting = {key: advance.retry_at for key, advance in list(self.stuck.items())}
+    def waiting(self) -> dict[tuple[str, str], Advance]:
+        """The last runs that have not been handed over yet, by their jobs."""
+        waiting = dict(self.stuck)
         for advance in list(self.ready):
             if advance.outcome is None and advance.dropped_as is None:
-                waiting[advance.key] = None
+                waiting[advance.key] = advance
         return waiting
 
     def take_all(self) -> list[Advance]:
@@ -280,7 +306,7 @@ class DispatchPass:
         self._retry_interval = retry_interval
         self._retry_at = self._now_utc + retry_interval
         self._logger = logger
-        self._waiting: dict[tuple[str, str], datetime | None] = {}
+        self._waiting: dict[tuple[str, str], Advance] = {}
         self._runs_left = RUNS_PER_PASS
         # By alias, as they are looked up, so that each is looked up once.
         self._executors: dict[str, BaseExecutor] = {}
@@ -392,8 +418,13 @@ class DispatchPass:
         key = (alias, job.id)
         if key in backlog.unclear:
             return self._retry_at
-        if key in self._waiting:  # now: what is ready is handed over before the next pass
-            return self._waiting[key] or self._now_utc
+        waiting = self._waiting.get(key)
+        if waiting is not None:
+            if waiting.retry_at is not None:
+                waiting.renew(job)  # another program may have changed it
+            is_stuck = backlog.stuck.get(key) is waiting
+            # Now: what is ready is handed over before the next pass.
+            return waiting.retry_at if is_stuck and waiting.retry_at else self._now_utc
         if key in backlog.catching_up and not (job.coalesce or executor.has_room(job)):
             return self._now_utc + CATCH_UP_PAUSE
 
@@ -428,11 +459,12 @@ class DispatchPass:
             self._backlog.without_executor.discard((alias, job.id))
         due = job.next_run_time
         assert due is not None  # or the store would not say that the job is due
+        found: list[datetime] = []
         try:
             if job.coalesce:
                 return self._coalesced(alias, job, due)
 
-            return self._one_by_one(alias, job, due)
+            return self._one_by_one(alias, job, due, found)
         except BaseException as exc:
             if is_interrupt(exc):
                 raise
@@ -440,7 +472,7 @@ class DispatchPass:
                 self._logger.exception(
                     'The trigger of job "%s" failed -- the job is paused after this run', job
                 )
-            return Advance(alias, job, due, due, None, exc)
+            return Advance(alias, job, _rising(found) or due, due, None, exc)
 
     def _coalesced(self, alias: str, job: Job, due: datetime) -> Advance | None:
         if self._backlog.catching_up:  # it may not have coalesced before
@@ -460,9 +492,17 @@ class DispatchPass:
         # Unchecked, it is later than now, and so than the run time, which has come.
         return Advance(alias, job, run_time, due, following)
 
-    def _one_by_one(self, alias: str, job: Job, due: datetime) -> Advance:
+    def _one_by_one(
+        self, alias: str, job: Job, due: datetime, run_times: list[datetime]
+    ) -> Advance:
+        """
+        Have all due runs started.
+
+        :param run_times: an empty list, which holds those found so far if the trigger fails
+        """
         limit = max(self._runs_left, 1)  # each job has its turn
-        run_times = list(islice(job._due_run_times(self._now), limit + 1))
+        for run_time in islice(job._due_run_times(self._now), limit + 1):
+            run_times.append(run_time)  # extend() may keep none if it fails
         self._runs_left -= len(run_times)
         if len(run_times) > limit:
             self._backlog.catching_up.add((alias, job.id))
@@ -594,6 +634,13 @@ def _checked(following: datetime | None, run_time: datetime) -> datetime | None:
         raise ValueError(f"The trigger names {following} as the next run time after {run_time}")
 
     return following
+
+
+def _rising(run_times: list[datetime]) -> list[datetime]:
+    """Return the times up to the first that is not later than the one before."""
+    pairs = enumerate(pairwise(run_times), start=1)
+    end = next((at for at, (one, other) in pairs if not is_later(other, one)), None)
+    return run_times[:end]
 
 
 def _is_same_instant(first: datetime | None, second: datetime) -> bool:

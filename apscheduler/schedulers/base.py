@@ -873,6 +873,8 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises ValueError: if arguments do not fit the function
         """
         with self._jobstores_lock:
+            if "next_run_time" in changes:
+                self._read_clock()
             job, alias = self._lookup_job(job_id, jobstore)
             has_run_ready = alias is not None and self._backlog.clear_up(alias, job_id, job)
             before = {name: getattr(job, name) for name in _SETTINGS if hasattr(job, name)}
@@ -884,8 +886,10 @@ class BaseScheduler(metaclass=ABCMeta):
                     for name, value in before.items():
                         setattr(job, name, value)
                     raise
-                if "next_run_time" in changes and job.next_run_time is None:
-                    has_run_ready |= self._backlog.drop(alias, job_id)
+                if "next_run_time" in changes:
+                    self._backlog.set_backs.leave_out(alias, [job_id])
+                is_paused = "next_run_time" in changes and job.next_run_time is None
+                has_run_ready |= self._change_waiting_runs(job, alias, is_paused)
 
             if alias is not None:
                 self._backlog.resting.pop(alias, None)
@@ -896,6 +900,13 @@ class BaseScheduler(metaclass=ABCMeta):
             self.wakeup()
 
         return job
+
+    def _change_waiting_runs(self, job: Job, alias: str, is_paused: bool) -> bool:
+        """Let a changed job start what it could not start before; tell whether to look at once."""
+        if is_paused:
+            return self._backlog.drop(alias, job.id)
+
+        return self._backlog.change_stuck(alias, job)
 
     def reschedule_job(
         self,
@@ -1161,10 +1172,11 @@ class BaseScheduler(metaclass=ABCMeta):
             adding.add(store, job, replace_existing)
             job._jobstore_alias = jobstore_alias
             self._backlog.resting.pop(jobstore_alias, None)
+            has_run_ready = self._start_as_replaced([(job, jobstore_alias, replace_existing)])
             is_earlier = self._is_before_next_look(job)
 
         self._announce_added([(job, jobstore_alias, replace_existing)])
-        if is_earlier or adding.has_run_ready:
+        if is_earlier or has_run_ready or adding.has_run_ready:
             self.wakeup()
 
     def _add_entries(self, entries: Iterable[Entry]) -> None:
@@ -1185,11 +1197,23 @@ class BaseScheduler(metaclass=ABCMeta):
                 job._jobstore_alias = alias
             for alias in by_store:
                 self._backlog.resting.pop(alias, None)
+            has_run_ready = self._start_as_replaced(entries)
             is_earlier = any(self._is_before_next_look(job) for job, _, _ in entries)
 
         self._announce_added(entries)
-        if is_earlier or adding.has_run_ready:
+        if is_earlier or has_run_ready or adding.has_run_ready:
             self.wakeup()
+
+    def _start_as_replaced(self, entries: Iterable[Entry]) -> bool:
+        """Have runs started that could not be before jobs were replaced; tell if there are any."""
+        if not self._backlog.stuck:
+            return False
+
+        found = [
+            self._change_waiting_runs(job, alias, job.next_run_time is None)
+            for job, alias, _ in entries
+        ]
+        return any(found)
 
     def _check_takes_jobs(self, entries: Iterable[Entry]) -> None:
         """Refuse jobs if a shutdown has begun, or is over, since the scheduler was seen to run."""
@@ -1198,7 +1222,8 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _adding(self) -> Adding:
         is_starting = self.state == STATE_STOPPED  # jobs that are not taken wait for another start
-        return Adding(self._job_defaults, self._now(), self._backlog, self._logger, is_starting)
+        now = self._read_clock()
+        return Adding(self._job_defaults, now, self._backlog, self._logger, is_starting)
 
     def _announce_added(self, entries: Iterable[Entry]) -> None:
         is_heard = self._is_heard(EVENT_JOB_ADDED)
@@ -1274,18 +1299,26 @@ class BaseScheduler(metaclass=ABCMeta):
             if self.state != STATE_RUNNING:
                 return None
 
-            now = self._now()
-            set_back_by = self._clock_watch.set_back_by(now, self._elapsed())
-            if set_back_by is not None:
-                with log_may_fail:
-                    self._logger.warning("The clock was set back by %s", set_back_by)
-                shown = self._clock_watch.shown
-                self._backlog.set_backs.note(self._jobstores, set_back_by, shown)
-
-            self._next_look = self._dispatch_pass(now).run()
+            self._next_look = self._dispatch_pass(self._read_clock()).run()
             if len(self._jobstores) > 1 and self._backlog.ready:
                 self._handover.put_in_order(self._backlog)
             return self._next_look
+
+    def _read_clock(self) -> datetime:
+        """
+        Return the current time, by which run times are about to be set.
+
+        Those that were set before are noted to follow the clock if it was set back meanwhile.
+        Needs the job store lock.
+        """
+        now = self._now()
+        set_back_by = self._clock_watch.set_back_by(now, self._elapsed())
+        if set_back_by is not None:
+            if set_back_by > timedelta(0):
+                with log_may_fail:
+                    self._logger.warning("The clock was set back by %s", set_back_by)
+            self._backlog.set_backs.note(self._jobstores, set_back_by, self._clock_watch.shown)
+        return now
 
     def _dispatch_pass(self, now: datetime) -> DispatchPass:
         return DispatchPass(

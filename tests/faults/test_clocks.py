@@ -372,6 +372,168 @@ def note(world_id: int, number: int) -> None:
     moments.append((number, world.awake))
 
 
+SET_AFTERWARDS: dict[str, Callable[[WorldScheduler], object]] = {
+    "added": lambda scheduler: scheduler.add_job(note, id="new", **_later(scheduler)),
+    "added with others": lambda scheduler: scheduler.add_jobs(
+        [{"func": note, "id": "new", **_later(scheduler)}]
+    ),
+    "replaced": lambda scheduler: scheduler.add_job(
+        note, id="old", replace_existing=True, **{**_later(scheduler), "timezone": "Asia/Tokyo"}
+    ),
+    "set by hand": lambda scheduler: scheduler.modify_job(
+        "old", next_run_time=scheduler.world.wall + HOUR / 2
+    ),
+    "rescheduled": lambda scheduler: scheduler.reschedule_job(
+        "old", trigger="interval", minutes=30
+    ),
+}
+
+
+def _later(scheduler: WorldScheduler) -> dict[str, Any]:
+    return {"trigger": "interval", "minutes": 30, "args": [id(scheduler.world), 1]}
+
+
+@pytest.mark.parametrize("is_store_down", [False, True])
+@pytest.mark.parametrize("change", SET_AFTERWARDS)
+def test_a_run_time_that_is_set_when_the_clock_was_set_back_already_does_not_follow_it(
+    world: World, change: str, is_store_down: bool
+) -> None:
+    faults = Faults(0, only=["get_all_jobs"])  # what is asked to find out which jobs to move
+    scheduler = WorldScheduler(world, jobstore_retry_interval=10)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    moments: list[tuple[int, float]] = []
+    _moments[id(world)] = (world, moments)
+    scheduler.add_job(note, "interval", [id(world), 1], id="old", minutes=30)
+    scheduler.add_job(note, "interval", [id(world), 2], id="other", minutes=20)
+
+    def set_back() -> None:
+        faults.probability = float(is_store_down)
+        world.set_clock(-HOUR)
+
+    world.at(100, set_back)
+    world.at(110, lambda: SET_AFTERWARDS[change](scheduler))  # the next look was to be at 120
+    world.at(300, lambda: setattr(faults, "probability", 0))
+    scheduler.run(2000)
+
+    assert [moment for job, moment in moments if job == 2] == pytest.approx([1200], abs=10)
+    runs = [moment for job, moment in moments if job == 1]
+    old = [1800] if change.startswith("added") else []
+    assert runs == pytest.approx([*old, 1910])
+
+
+def test_nor_does_that_of_a_job_that_was_added_before_a_start_that_comes_later(
+    scheduler: WorldScheduler,
+) -> None:
+    world = scheduler.world
+    runs, job = noting(scheduler)
+    scheduler.run(100)
+    world.set_clock(-HOUR)
+    scheduler.add_job(job, "interval", minutes=30)
+
+    scheduler.run(2000)
+
+    assert runs == pytest.approx([1900])
+
+
+def test_a_job_that_goes_on_as_it_is_added_again_follows_a_clock_that_was_set_back(
+    scheduler: WorldScheduler,
+) -> None:
+    world = scheduler.world
+    runs, job = noting(scheduler)
+
+    def add() -> None:
+        scheduler.add_job(job, "interval", minutes=30, id="again", replace_existing=True)
+
+    add()
+    world.at(100, lambda: world.set_clock(-HOUR))
+    world.at(110, add)
+
+    scheduler.run(2000)
+
+    assert runs == pytest.approx([1800])
+
+
+def test_a_run_time_follows_what_the_clock_was_set_back_by_after_it_was_set(
+    world: World,
+) -> None:
+    faults = Faults(0, only=["get_all_jobs"])
+    scheduler = WorldScheduler(world, jobstore_retry_interval=10)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    runs, job = noting(scheduler)
+
+    def set_back() -> None:
+        faults.probability = 1
+        world.set_clock(-HOUR)
+
+    world.at(100, set_back)
+    world.at(110, lambda: scheduler.add_job(job, "interval", minutes=30))
+    world.at(200, lambda: world.set_clock(-HOUR))
+    world.at(300, lambda: setattr(faults, "probability", 0))
+    scheduler.run(2000)
+
+    assert runs == pytest.approx([1910])
+
+
+def test_a_clock_that_is_set_back_and_forward_again_while_the_store_fails_moves_no_job(
+    world: World,
+) -> None:
+    faults = Faults(0, only=["get_all_jobs"])
+    scheduler = WorldScheduler(world, jobstore_retry_interval=10)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    runs, job = noting(scheduler)
+    scheduler.add_job(job, "interval", hours=1, start_date=MARCH_1)
+
+    def set_back() -> None:
+        faults.probability = 1
+        world.set_clock(-HOUR)
+
+    world.at(1805, set_back)
+    world.at(1900, lambda: world.set_clock(HOUR))
+    world.at(2000, lambda: setattr(faults, "probability", 0))
+    scheduler.run(3 * 3600 + 1)
+
+    assert runs == pytest.approx([0, 3600, 7200, 10800])
+
+
+def test_an_interval_does_not_follow_the_clock_to_before_the_start_that_was_given(
+    scheduler: WorldScheduler,
+) -> None:
+    world = scheduler.world
+    instants: list[datetime] = []
+    start = MARCH_1 + timedelta(minutes=5)
+    scheduler.add_job(
+        lambda: instants.append(world.wall), "interval", minutes=10, start_date=start
+    )
+    world.at(100, lambda: world.set_clock(-HOUR))
+
+    scheduler.run(2 * 3600)
+
+    assert instants[0] == start
+    assert instants == [start + step * timedelta(minutes=10) for step in range(len(instants))]
+
+
+def test_a_job_that_follows_the_clock_is_not_taken_to_have_been_moved_on(world: World) -> None:
+    """Its write failed, and the time that it would be moved to is the one to move on to."""
+    writes = Faults(0, kinds=[Fault.BEFORE], only=["update_jobs"], limit=1)
+    lookups = Faults(0, only=["lookup_job"])
+    scheduler = WorldScheduler(world, jobstore_retry_interval=10)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(BytesStore(), writes), lookups))
+    moments: list[tuple[int, float]] = []
+    _moments[id(world)] = (world, moments)
+    scheduler.add_job(note, "interval", [id(world), 1], minutes=30)
+
+    def fail() -> None:
+        writes.probability = lookups.probability = 1
+
+    world.at(1790, fail)  # the run that is due at 1800 stays unclear
+    world.at(1805, lambda: world.set_clock(timedelta(minutes=-15)))
+    world.at(1850, lambda: setattr(lookups, "probability", 0))
+    scheduler.run(3700)
+
+    assert writes.injected.total() == 1
+    assert [moment for _, moment in moments] == pytest.approx([1850, 3600], abs=10)
+
+
 class TriggerThatFailsWhenSetBack(IntervalTrigger):
     def get_fire_time_after_set_back(
         self, next_fire_time: datetime, before: datetime, now: datetime

@@ -235,12 +235,12 @@ CHANGES: dict[str, Callable[[ManualScheduler], Any]] = {
 def test_a_job_that_is_changed_while_its_write_is_unclear_makes_the_runs_that_are_its_own(
     change: str, kind: Fault
 ) -> None:
-    """What was moved on runs; what was not does as the job was changed to."""
+    """What was moved on runs, or is missed if paused; what was not does as it was changed to."""
     writes = Faults(1, kinds=[kind], only=["update_jobs"], limit=1)
     lookups = Faults(1, only=["lookup_job"])
     scheduler = ManualScheduler(now=MARCH_1)
     scheduler.add_jobstore(FaultyStore(FaultyStore(BytesStore(), writes), lookups))
-    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
     start = MARCH_1 + timedelta(seconds=20)
     scheduler.add_job(nothing, "interval", id="a", hours=1, start_date=start)
     scheduler.start()
@@ -251,8 +251,37 @@ def test_a_job_that_is_changed_while_its_write_is_unclear_makes_the_runs_that_ar
     scheduler.advance(60)
 
     was_moved_on = kind is Fault.AFTER and "removed" not in change
-    runs = [event.scheduled_run_time for event in recorder.events]
-    assert runs == ([start] if was_moved_on or change == "renamed" else [])
+    code = EVENT_JOB_MISSED if change == "paused" else EVENT_JOB_EXECUTED
+    runs = [(event.code, event.scheduled_run_time) for event in recorder.events]
+    assert runs == ([(code, start)] if was_moved_on or change == "renamed" else [])
+
+
+@pytest.mark.parametrize("change", ["renamed", "replaced"])
+def test_an_interval_of_less_than_a_second_is_not_taken_for_one_that_was_moved_on(
+    change: str,
+) -> None:
+    writes = Faults(1, kinds=[Fault.BEFORE], only=["update_jobs"], limit=1)
+    lookups = Faults(0, only=["lookup_job"])
+    scheduler = ManualScheduler(now=MARCH_1, job_defaults=NONE_SKIPPED)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(BytesStore(), writes), lookups))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    start = MARCH_1 + timedelta(seconds=20)
+    times = [start + step * timedelta(seconds=0.5) for step in range(3)]
+    trigger = IntervalTrigger(seconds=0.5, start_date=start, end_date=times[-1])
+    scheduler.add_job(nothing, trigger, id="a")
+    scheduler.start()
+    lookups.probability = 1
+    scheduler.advance(20)
+    lookups.probability = 0
+    if change == "renamed":
+        scheduler.modify_job("a", name="renamed")
+    else:
+        scheduler.add_job(nothing, trigger, id="a", replace_existing=True)
+
+    scheduler.advance(60)
+
+    assert writes.injected.total() == 1
+    assert [event.scheduled_run_time for event in recorder.events] == times
 
 
 @pytest.mark.parametrize("is_noticed_by", ["a pass", "the shutdown"])
@@ -350,6 +379,90 @@ def test_an_executor_that_refuses_jobs_gets_each_again_and_holds_up_no_other() -
     refused.check()
 
 
+EACH_HOUR: dict[str, Any] = {"trigger": "interval", "hours": 1, "start_date": MARCH_1, "id": "a"}
+WAYS_OUT: dict[str, Callable[[ManualScheduler], Any]] = {
+    "modified": lambda scheduler: scheduler.modify_job("a", executor="default"),
+    "replaced": lambda scheduler: scheduler.add_job(nothing, replace_existing=True, **EACH_HOUR),
+    "replaced with others": lambda scheduler: scheduler.add_jobs(
+        [{"func": nothing, "replace_existing": True, **EACH_HOUR}]
+    ),
+}
+
+
+def refused_by_its_executor(store: BaseJobStore) -> ManualScheduler:
+    """Return a scheduler with a job whose run no executor takes."""
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(store)
+    refusing = FaultyExecutor(scheduler._create_default_executor(), Faults(1))
+    scheduler.add_executor(refusing, "bad")
+    scheduler.start()
+    scheduler.add_job(nothing, executor="bad", **EACH_HOUR)
+    scheduler.advance(15)
+    return scheduler
+
+
+@pytest.mark.parametrize("store", [BytesStore, MemoryJobStore])
+@pytest.mark.parametrize("change", WAYS_OUT)
+def test_a_run_that_its_executor_refused_is_made_at_once_by_the_one_that_the_job_is_given(
+    change: str, store: type[BaseJobStore]
+) -> None:
+    scheduler = refused_by_its_executor(store())
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
+
+    WAYS_OUT[change](scheduler)
+    scheduler.advance(0)
+
+    runs = [(event.code, event.scheduled_run_time) for event in recorder.events]
+    assert runs == [(EVENT_JOB_EXECUTED, MARCH_1)]
+    scheduler.advance(2 * 3600)
+    assert len(recorder.events) == 3
+
+
+def test_a_refused_run_is_made_when_another_program_has_given_its_job_another_executor() -> None:
+    rows = BytesStore()
+    scheduler = refused_by_its_executor(rows)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    job = rows.lookup_job("a")
+    assert job is not None
+    job.executor = "default"
+    rows.update_job(job)
+
+    scheduler.advance(3600 + 30)  # seen when the job is due next
+
+    runs = [event.scheduled_run_time for event in recorder.events]
+    assert runs == [MARCH_1, MARCH_1 + timedelta(hours=1)]
+
+
+def test_a_refused_run_is_missed_when_its_job_is_replaced_by_a_paused_one() -> None:
+    scheduler = refused_by_its_executor(BytesStore())
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
+
+    scheduler.add_job(nothing, replace_existing=True, next_run_time=None, **EACH_HOUR)
+    scheduler.advance(timedelta(minutes=1))
+
+    assert [event.code for event in recorder.events] == [EVENT_JOB_MISSED]
+
+
+def test_the_last_run_that_an_executor_refused_is_not_made_by_another_job_of_that_id() -> None:
+    faults = Faults(1)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_executor(FaultyExecutor(scheduler._create_default_executor(), faults), "bad")
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(str, id="a", args=["old"], executor="bad", misfire_grace_time=None)
+    scheduler.advance(1)
+    scheduler.add_job(
+        str, "date", id="a", args=["new"], run_date=MARCH_1 + DAY, replace_existing=True
+    )
+    scheduler.advance(30)
+    assert recorder.events == []
+
+    faults.probability = 0
+    scheduler.advance(DAY)
+
+    assert [event.retval for event in recorder.events] == ["old", "new"]
+
+
 def failing_afterwards(executor: type[BaseExecutor]) -> BaseExecutor:
     """Return an executor that does something more with each job, which fails."""
 
@@ -426,8 +539,13 @@ def raise_error(previous: datetime) -> datetime:
     raise InjectedError("a trigger")
 
 
+def exit_always(previous: datetime) -> datetime:
+    raise SystemExit(1)
+
+
 BROKEN = {
     "raises": raise_error,
+    "exits": exit_always,
     "stands still": lambda previous: previous,
     "goes back": lambda previous: previous - timedelta(hours=1),
     "forgets the zone": lambda previous: previous.replace(tzinfo=None) + timedelta(hours=1),
@@ -453,3 +571,25 @@ def test_a_trigger_that_breaks_pauses_its_job_and_no_other(then: str, coalesce: 
     assert broken is not None
     assert broken.next_run_time is None
     assert [event.job_id for event in recorder.of(EVENT_JOB_MODIFIED)] == ["broken"]
+
+
+def test_a_trigger_that_breaks_later_leaves_the_runs_that_were_due_before() -> None:
+    def three_hours(previous: datetime) -> datetime:
+        if previous >= MARCH_1 + timedelta(hours=2):
+            raise InjectedError("a trigger")
+        return previous + timedelta(hours=1)
+
+    scheduler = ManualScheduler(now=MARCH_1, job_defaults=NONE_SKIPPED)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start(paused=True)
+    scheduler.add_job(nothing, BrokenTrigger(three_hours), id="broken")
+    scheduler.advance(DAY)
+    scheduler.resume()
+
+    scheduler.advance(0)
+
+    runs = [event.scheduled_run_time for event in recorder.events]
+    assert runs == [MARCH_1 + step * timedelta(hours=1) for step in range(3)]
+    broken = scheduler.get_job("broken")
+    assert broken is not None
+    assert broken.next_run_time is None
