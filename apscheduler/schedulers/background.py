@@ -126,7 +126,6 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         if thread is not None and thread is not current_thread():
             thread.join(None if wait is True else STORE_SECONDS)
 
-
     def _stop_without_stores(self, wait: bool | float) -> None:
         """Let the jobs end, also those that were moved on already, whatever the loop waits for."""
         try:
