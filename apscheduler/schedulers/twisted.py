@@ -34,6 +34,11 @@ class TwistedScheduler(EventLoopScheduler):
 
     def _configure(self, config: dict[str, Any]) -> None:
         reactor = maybe_ref(config.pop("reactor", None))
+        if reactor is not None and not callable(getattr(reactor, "callFromThread", None)):
+            raise TypeError(
+                f'reactor must be a reactor of Twisted, or a reference ("module:name") to one, '
+                f"got {reactor!r} instead"
+            )
         super()._configure(config)
         self._reactor = reactor
 

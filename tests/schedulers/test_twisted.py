@@ -140,6 +140,12 @@ def test_methods_of_a_subclass_may_be_sent_to_the_reactor(reactor: Reactor) -> N
     assert said == ["word"]
 
 
+@pytest.mark.parametrize("given", [5, "sys:path"])
+def test_what_is_no_reactor_is_refused_when_it_is_given(given: object) -> None:
+    with pytest.raises(TypeError, match=r"reactor must be a reactor of Twisted.* got (5|\[)"):
+        TwistedScheduler(reactor=given)
+
+
 def test_building_one_installs_no_reactor() -> None:
     code = (
         "import sys\n"
