@@ -85,7 +85,8 @@ class GeventScheduler(WithBlock, BlockingScheduler):
         Stop the scheduler and its jobs. It may be started again.
 
         If it is called in another thread and that of the scheduler is kept busy by a job, it
-        returns after so many seconds, and the scheduler stops when its greenlet has a turn.
+        returns after so many seconds, and the scheduler stops when its greenlet has a turn. A
+        signal handler cannot wait: then this returns at once, and the rest is done in a greenlet.
 
         :param wait: True to wait until the running jobs have ended (but for one that calls this),
             False to kill their greenlets, or the number of seconds after which they are killed
@@ -103,6 +104,13 @@ class GeventScheduler(WithBlock, BlockingScheduler):
                 "The scheduler cannot shut down before a job or a job store lets the other "
                 "greenlets of its thread have their turn"
             )
+
+    def _stop(self, wait: bool | float) -> None:
+        if gevent.getcurrent() is gevent.get_hub():
+            # Of a signal handler that struck while all greenlets waited; the hub must not wait.
+            self._start_beside(lambda: self._stop_now(wait))
+        else:
+            super()._stop(wait)
 
     def _stop_now(self, wait: bool | float) -> None:
         greenlet, hub = self._greenlet, self._hub

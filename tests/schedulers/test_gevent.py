@@ -20,6 +20,7 @@ from apscheduler.events import (
     SchedulerEvent,
 )
 from apscheduler.executors.base import LoopEndedError
+from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.gevent import GeventScheduler
 from tests.jobs import nothing
 from tests.recorder import OUTCOMES, Recorder
@@ -198,6 +199,44 @@ def test_its_runs_are_told_and_it_starts_anew_when_its_thread_has_ended() -> Non
     scheduler.add_job(scheduler.shutdown)
     greenlet.join(30)
     assert greenlet.successful()
+
+
+@pytest.mark.parametrize("wait", [True, False, 3])
+def test_a_signal_that_strikes_while_all_greenlets_wait_may_shut_it_down(
+    wait: bool | float,
+) -> None:
+    def job() -> str:
+        begun.set()
+        goes_on.wait()
+        return "ended"
+
+    def handle(number: int, frame: object) -> None:
+        greenlets.append(gevent.getcurrent())
+        scheduler.shutdown(wait)
+        with pytest.raises(SchedulerNotRunningError):
+            scheduler.shutdown(wait)
+        goes_on.set()
+
+    greenlets: list[object] = []
+    begun, goes_on = GeventEvent(), GeventEvent()
+    scheduler = GeventScheduler()
+    recorder = Recorder(scheduler)
+    loop = scheduler.start()
+    scheduler.add_job(job)
+    assert begun.wait(30)
+    hub = gevent.get_hub()
+    old = signal.signal(signal.SIGTERM, handle)
+    try:
+        hub.loop.run_callback(signal.raise_signal, signal.SIGTERM)
+        loop.join(30)
+    finally:
+        signal.signal(signal.SIGTERM, old)
+    assert greenlets == [hub]
+    assert loop.successful()
+    if wait is not False:
+        assert [event.retval for event in recorder.of(OUTCOMES)] == ["ended"]
+    with scheduler:
+        assert scheduler.running
 
 
 @pytest.mark.timeout(300)
