@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ..job import Job
     from ..schedulers.base import BaseScheduler
 
-# The future of the run that the code belongs to: a run that shuts its scheduler down and waits
-# for that must neither be waited for nor cancelled.
-own_future: ContextVar[Any] = ContextVar("apscheduler.own_future")
+# The submission that the code belongs to: a run that shuts its scheduler down and waits for that
+# must neither be waited for nor cancelled.
+own_submission: ContextVar[Submission] = ContextVar("apscheduler.own_submission")
 
 # So many seconds a cancelled coroutine has to clean up; then it is left to itself.
 CANCEL_SECONDS = 1.0
@@ -282,7 +282,8 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
             or the number of seconds to wait before they are cancelled. Functions that run in
             threads end by themselves
         """
-        own = own_future.get(None)
+        submission = own_submission.get(None)
+        own = submission and submission.future
         if self._runs_elsewhere():
             self._end_runs_elsewhere(wait, own)
         elif wait is not True:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._refs import iscoroutinefunction_partial
 from ..events import JobExecutionEvent
-from ._loop import LoopExecutor, Result, Submission, own_future, raising
+from ._loop import LoopExecutor, Result, Submission, own_submission, raising
 from ._threads import ThreadPool, read_max_workers
 from .base import run_job
 from .pool import AbandonedError
@@ -73,11 +73,13 @@ class AsyncIOExecutor(LoopExecutor):
             return []
 
         job = submission.job
+        token = own_submission.set(submission)
         try:
             events = run_job(job, job._jobstore_alias, submission.run_times, self._logger.name)
             outcome: Result = lambda: events  # noqa: E731
         except BaseException as exc:
             outcome = raising(exc)
+        own_submission.reset(token)
         with self._changed:
             submission.outcome = outcome  # the loop may end before it takes this
             is_alone = submission.is_alone
@@ -123,7 +125,8 @@ async def _make_runs(submission: Submission) -> list[JobExecutionEvent]:
     if not submission.claim():
         return []
 
-    own_future.set(asyncio.current_task())
+    submission.future = asyncio.current_task()  # known before, unless it was begun at once
+    own_submission.set(submission)
     await submission.runs.make_coroutine_runs(submission.run_times)
     return submission.runs.events
 

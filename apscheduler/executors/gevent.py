@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ._leftovers import HoldsRuns
-from ._loop import CANCEL_SECONDS, CHECK_SECONDS, Submission, own_future
+from ._loop import CANCEL_SECONDS, CHECK_SECONDS, Submission, own_submission
 from .base import BaseExecutor, LoopEndedError, complete
 
 try:
@@ -89,7 +89,7 @@ class GeventExecutor(BaseExecutor, HoldsRuns):
         if not submission.claim():
             return
 
-        own_future.set(gevent.getcurrent())
+        own_submission.set(submission)
         job, runs = submission.job, submission.runs
         for run_time in runs.due(submission.run_times):
             with runs.recording(run_time) as outcome:
@@ -159,8 +159,8 @@ class GeventExecutor(BaseExecutor, HoldsRuns):
 
     def _end_greenlets(self, wait: bool | float) -> None:
         # A coroutine asks for it in another thread, while its greenlet waits.
-        own = gevent.getcurrent(), own_future.get(None)
-        others = [greenlet for greenlet in self._greenlets if greenlet not in own]
+        own = self._greenlets.get(gevent.getcurrent()) or own_submission.get(None)
+        others = [greenlet for greenlet, its in self._greenlets.items() if its is not own]
         if wait is not False:
             gevent.joinall(others, None if wait is True else wait)
         gevent.killall([g for g in others if not g.dead], timeout=CANCEL_SECONDS)

@@ -9,7 +9,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from .._refs import iscoroutinefunction_partial
-from ._loop import LoopExecutor, Result, Submission, own_future, raising
+from ._loop import LoopExecutor, Result, Submission, own_submission, raising
 from .base import LoopEndedError, complete
 
 try:
@@ -65,7 +65,7 @@ async def _make_runs(submission: Submission, call: Callable[..., Any]) -> None:
     if not submission.claim():
         return
 
-    own_future.set(submission.future)
+    own_submission.set(submission)
     job, runs = submission.job, submission.runs
     for run_time in runs.due(submission.run_times):
         with runs.recording(run_time) as outcome:

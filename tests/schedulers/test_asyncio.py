@@ -22,6 +22,7 @@ from apscheduler.events import (
     EVENT_JOB_SUBMITTED,
     EVENT_SCHEDULER_SHUTDOWN,
 )
+from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers import SchedulerNotRunningError
@@ -227,6 +228,33 @@ class TestShutdown:
             scheduler.start()
             scheduler.add_job(job)
             await until(lambda: "JOB_EXECUTED" in recorder.names)
+            return recorder
+
+        recorder = asyncio.run(main())
+        assert recorder.names[-2:] == ["SCHEDULER_SHUTDOWN", "JOB_EXECUTED"]
+        assert recorder.events[-1].retval == "survived"
+
+    @pytest.mark.parametrize("max_workers", [None, 2])
+    @pytest.mark.parametrize("wait", [True, 0.01])
+    def test_a_function_in_a_thread_that_waits_for_it_is_not_waited_for(
+        self, wait: bool | float, max_workers: int | None
+    ) -> None:
+        async def main() -> Recorder:
+            executor = AsyncIOExecutor(max_workers)
+            scheduler = AsyncIOScheduler(executors={"default": executor})
+            recorder = Recorder(scheduler)
+            loop = asyncio.get_running_loop()
+
+            async def shut_down() -> str:
+                await scheduler.shutdown(wait)
+                return "survived"
+
+            def job() -> str:
+                return asyncio.run_coroutine_threadsafe(shut_down(), loop).result(PATIENCE)
+
+            scheduler.start()
+            scheduler.add_job(job)
+            await until(lambda: recorder.of(OUTCOMES))
             return recorder
 
         recorder = asyncio.run(main())
