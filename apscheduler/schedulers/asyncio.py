@@ -31,8 +31,9 @@ class AsyncIOScheduler(EventLoopScheduler):
     """
 
     _known_options = (*EventLoopScheduler._known_options, "event_loop")
-    _eventloop: Any = None
-    _given_loop: Any = None
+    _eventloop: Any = None  # given or assigned, or else the one found by the last start
+    _found_loop: Any = None
+    _finished: asyncio.Future[None] | None = None  # of the last shutdown
     # Jobs run in the context of the start: not, say, in that of the request that added one.
     _context: Context
 
@@ -44,7 +45,7 @@ class AsyncIOScheduler(EventLoopScheduler):
                 f"one, got {loop!r} instead"
             )
         super()._configure(config)
-        self._given_loop = self._eventloop = loop
+        self._eventloop = loop
 
     def start(self, paused: bool = False) -> None:
         """
@@ -57,11 +58,14 @@ class AsyncIOScheduler(EventLoopScheduler):
     def _enter_start(self) -> None:
         loop = None if self.running else self._find_loop()
         super()._enter_start()
-        self._eventloop = loop
+        if loop is not self._eventloop:
+            self._eventloop = self._found_loop = loop
         self._context = copy_context()
 
     def _find_loop(self) -> Any:
-        loop = self._given_loop or _running_loop(type(self).__name__)
+        loop = self._eventloop
+        if loop is None or loop is self._found_loop:
+            loop = _running_loop(type(self).__name__)
         if loop.is_closed():
             raise RuntimeError(f"Cannot start on {loop!r}: it is closed")
 
@@ -81,6 +85,7 @@ class AsyncIOScheduler(EventLoopScheduler):
         """
         self._enter_shutdown(wait)
         finished: asyncio.Future[None] = self._eventloop.create_future()
+        self._finished = finished
 
         def finish() -> None:
             if not finished.done():  # who awaits it may have cancelled it
@@ -96,7 +101,9 @@ class AsyncIOScheduler(EventLoopScheduler):
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self.running:  # it may have been shut down already
-            await self.shutdown()
+            self.shutdown()
+        if self._finished is not None and not self._finished.done():
+            await self._finished
 
     def _is_loop_running(self) -> bool:
         return bool(self._eventloop.is_running())

@@ -30,8 +30,8 @@ class TornadoScheduler(AsyncIOScheduler):
     """
 
     _known_options = (*BaseScheduler._known_options, "io_loop")
-    _ioloop: Any = None
-    _given_ioloop: Any = None
+    _ioloop: Any = None  # given or assigned, or else the one found by the last start
+    _found_ioloop: Any = None
 
     def _configure(self, config: dict[str, Any]) -> None:
         if "event_loop" in config:
@@ -46,10 +46,11 @@ class TornadoScheduler(AsyncIOScheduler):
                 f"got {loop!r} instead"
             )
         super()._configure(config)
-        self._given_ioloop = self._ioloop = loop
+        self._ioloop = loop
 
     def _find_loop(self) -> Any:
-        self._ioloop = self._given_ioloop or IOLoop.current()
+        if self._ioloop is None or self._ioloop is self._found_ioloop:
+            self._ioloop = self._found_ioloop = IOLoop.current()
         loop = self._ioloop.asyncio_loop
         if loop.is_closed():
             raise RuntimeError(f"Cannot start on {self._ioloop!r}: it is closed")

@@ -79,6 +79,27 @@ class TestStart:
         loop.close()
         assert event.retval == "result"
 
+    @pytest.mark.parametrize("starts", [1, 2])
+    def test_the_loop_may_be_assigned_as_in_3x(self, starts: int) -> None:
+        said: list[str] = []
+        scheduler = AsyncIOScheduler()
+        for number in range(starts):
+            loop = asyncio.new_event_loop()
+            scheduler._eventloop = loop
+            scheduler.start()
+            scheduler.add_job(said.append, args=[f"ran on {number}"])
+            loop.run_until_complete(until(lambda: len(said) > number))  # noqa: B023
+            scheduler.shutdown()
+            loop.close()
+        assert said == [f"ran on {number}" for number in range(starts)]
+
+        async def main() -> None:
+            scheduler._eventloop = None
+            async with scheduler:
+                assert scheduler._eventloop is asyncio.get_running_loop()
+
+        asyncio.run(main())
+
     def test_it_refuses_a_closed_loop(self) -> None:
         loop = asyncio.new_event_loop()
         loop.close()
@@ -278,6 +299,42 @@ class TestShutdown:
         # Those that were cancelled hear of it if the loop runs once more.
         loop.run_until_complete(until(lambda: len(recorder.of(OUTCOMES)) == 1000))
         loop.close()
+
+    def test_a_block_waits_for_one_that_was_asked_for_in_it_and_not_awaited(self) -> None:
+        async def main() -> list[str]:
+            said: list[str] = []
+            goes_on = asyncio.Event()
+
+            async def job() -> None:
+                said.append("begins")
+                await goes_on.wait()
+                said.append("ends")
+
+            async with AsyncIOScheduler() as scheduler:
+                recorder = Recorder(scheduler)
+                scheduler.add_job(job)
+                await until(lambda: said)
+                scheduler.shutdown()
+                asyncio.get_running_loop().call_soon(goes_on.set)
+            assert recorder.names[-1] == "SCHEDULER_SHUTDOWN"
+            return said
+
+        assert asyncio.run(main()) == ["begins", "ends"]
+
+    def test_a_block_does_not_wait_once_more_for_one_that_was_given_up(self) -> None:
+        async def main() -> Recorder:
+            goes_on = asyncio.Event()
+            async with AsyncIOScheduler() as scheduler:
+                recorder = Recorder(scheduler)
+                scheduler.add_job(goes_on.wait)
+                await until(lambda: "JOB_SUBMITTED" in recorder.names)
+                scheduler.shutdown().cancel()
+            assert "JOB_EXECUTED" not in recorder.names
+            goes_on.set()
+            await until(lambda: "SCHEDULER_SHUTDOWN" in recorder.names)
+            return recorder
+
+        assert asyncio.run(main()).names[-2:] == ["JOB_EXECUTED", "SCHEDULER_SHUTDOWN"]
 
     def test_it_works_after_the_loop_has_ended(self) -> None:
         scheduler = AsyncIOScheduler()

@@ -20,8 +20,11 @@ def io_loop() -> Iterator[IOLoop]:
     loop.close()
 
 
-def test_it_may_be_started_before_its_loop_runs(io_loop: IOLoop) -> None:
-    scheduler = TornadoScheduler(io_loop=io_loop)
+@pytest.mark.parametrize("is_assigned", [False, True])
+def test_it_may_be_started_before_its_loop_runs(io_loop: IOLoop, is_assigned: bool) -> None:
+    scheduler = TornadoScheduler(io_loop=None if is_assigned else io_loop)
+    if is_assigned:  # as programs of 3.x may
+        scheduler._ioloop = io_loop
     scheduler.add_job(lambda: io_loop.add_callback(io_loop.stop))
     scheduler.start()
     io_loop.call_later(30, lambda: pytest.fail("the job did not run"))
