@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from apscheduler import current_job, current_run_time, current_scheduler
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -31,6 +33,25 @@ def test_a_job_runs_before_its_submission_returns() -> None:
     scheduler.run_due()
     results = {event.retval for event in recorder.events}
     assert results == {threading.get_ident(), "from a coroutine"}
+
+
+def test_a_run_knows_its_job_its_time_and_its_scheduler() -> None:
+    def look() -> tuple[Any, ...]:
+        return current_job.get(), current_run_time.get(), current_scheduler.get()
+
+    async def look_later() -> tuple[Any, ...]:
+        await asyncio.sleep(0)
+        return look()
+
+    scheduler = ManualScheduler(executors={"default": DebugExecutor()})
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    at = scheduler.now
+    added = [scheduler.add_job(func, next_run_time=at) for func in (look, look_later)]
+    scheduler.run_due()
+    assert [event.retval for event in recorder.events] == [(job, at, scheduler) for job in added]
+    with pytest.raises(LookupError):
+        look()
 
 
 def test_a_job_may_wait_for_a_thread_that_shuts_the_scheduler_down_without_waiting() -> None:

@@ -143,6 +143,32 @@ class TestStart:
         asyncio.run(succeed())
 
 
+def test_there_is_one_timer_however_often_the_loop_is_woken() -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+            timers.append(super().call_at(*args, **kwargs))
+            return timers[-1]
+
+    async def main() -> None:
+        async with AsyncIOScheduler() as scheduler:
+            scheduler.add_job(said.append, "interval", hours=1, args=["later"])
+            for number in range(20):
+                scheduler.add_job(said.append, args=[number])
+                scheduler.wakeup()
+                await until(lambda: number in said)  # noqa: B023  # called before the next one
+            armed = [timer for timer in timers if not timer.cancelled() and timer.when() > now()]
+            assert armed == [scheduler._timeout]
+        assert scheduler._timeout is None
+        assert armed[0].cancelled()
+
+    said: list[object] = []
+    timers: list[asyncio.TimerHandle] = []
+    loop = Loop()
+    now = loop.time
+    loop.run_until_complete(main())
+    loop.close()
+
+
 class TestShutdown:
     async def shut_down(self, wait: bool | float) -> tuple[list[str], Recorder]:
         """Shut down while a coroutine is half-way; return what it has said."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
+from threading import Thread, get_ident
 from time import monotonic
 from typing import Any
 
@@ -57,6 +57,23 @@ def test_its_timer_is_precise_and_set_for_a_minute_at_the_most(scheduler: QtSche
     timer = scheduler._timeout
     assert timer.timerType() == QtCore.Qt.TimerType.PreciseTimer
     assert timer.interval() == 60_000
+
+
+def test_a_signal_may_be_a_job_and_its_slot_is_called_in_the_thread_of_its_object(
+    scheduler: QtScheduler,
+) -> None:
+    class Window(QtCore.QObject):
+        asked = (getattr(QtCore, "Signal", None) or QtCore.pyqtSignal)(str)
+
+        def show(self, word: str) -> None:
+            shown.append((word, get_ident()))
+
+    shown: list[tuple[str, int]] = []
+    window = Window()
+    window.asked.connect(window.show)
+    scheduler.add_job(window.asked.emit, args=["word"])
+    until(lambda: shown)
+    assert shown == [("word", get_ident())]
 
 
 def test_no_timer_is_left_after_a_shutdown(app: Any) -> None:
