@@ -66,14 +66,14 @@ class Handover:
 
     def hand_over(self, backlog: Backlog, limit: int = sys.maxsize) -> None:
         """Hand over the runs that are ready: those of so many jobs at the most."""
-        self._tell_dropped(backlog)
+        self._tell_put_off(backlog)
         held: list[Any] = []
         try:
             for _ in range(limit):
                 if not self._hand_over_first(backlog, held):
                     break
-                if backlog.dropped:
-                    self._tell_dropped(backlog)
+                if backlog.dropped or self._put_off:
+                    self._tell_put_off(backlog)
         finally:
             for lock in held:
                 self._inline.remove(lock)
@@ -143,6 +143,8 @@ class Handover:
             if runs_inline:  # without the lock: the job may wait for a shutdown
                 self._submit(advance, backlog)
         except BaseException:  # Ctrl+C
+            if self._submitter == get_ident():
+                self._submitter = None  # the lock is free
             if advance is not None:
                 self._note_whether_taken(advance, backlog)
             raise
@@ -154,8 +156,6 @@ class Handover:
                 finally:
                     if is_heard:
                         self._release_outcomes(advance)
-                    if self._put_off:
-                        self._tell_what_was_put_off()
 
         return True
 
@@ -181,8 +181,9 @@ class Handover:
         finally:
             self._submitter = outer
 
-    def _tell_what_was_put_off(self) -> None:
-        """Tell outcomes that came while this thread had the submission lock."""
+    def _tell_put_off(self, backlog: Backlog) -> None:
+        """Tell what became of runs while this thread had the submission lock."""
+        self._tell_dropped(backlog)
         if self._submitter != get_ident():
             for outcome in _taken_from(self._put_off):
                 self._scheduler._dispatch_event(outcome)
