@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import apscheduler
@@ -32,6 +34,21 @@ async def give_later(value: Any) -> Any:
 def die() -> None:
     """End this process as the kernel does when memory runs out."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def begin_and_die(notes: str) -> None:
+    """Note that this has begun, and end this process."""
+    with open(notes, "a") as file:
+        file.write("begun\n")
+    die()
+
+
+def meet(directory: str, count: int) -> int:
+    """Wait until so many processes do this, and return the id of this one."""
+    (Path(directory) / str(os.getpid())).touch()
+    while len(os.listdir(directory)) < count:
+        time.sleep(0.01)
+    return os.getpid()
 
 
 def about_this_run() -> tuple[int, str, str, bool]:

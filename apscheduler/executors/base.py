@@ -87,9 +87,7 @@ class BaseExecutor(metaclass=ABCMeta):
 
     def after_fork(self) -> None:
         """Called in a forked child, which has none of the threads that ran the jobs."""
-        self._instances.clear()
-        if self._scheduler is not None:
-            self._lock = self._scheduler._create_lock()  # the old one may be held for ever
+        self._instances.clear()  # the lock, which may be held for ever, is made anew by start()
 
     def submit_job(self, job: Job, run_times: list[datetime]) -> None:
         """

@@ -292,7 +292,6 @@ class ProcessPoolExecutor(BasePoolExecutor):
     def _replace_pool(self) -> None:
         with log_may_fail:
             self._logger.warning("A worker process died; starting a new pool of processes")
-        self._pool.shutdown(wait=False)
         self._pool = self._make_pool()
 
     def _free(self, submission: _Submission) -> None:

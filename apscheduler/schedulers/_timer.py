@@ -462,5 +462,4 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
     def _after_fork(self) -> None:
         super()._after_fork()
-        self._forget_loop()
         self._stopping = None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor as PoolOfPython
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SU
 from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
-from tests.jobs import about_this_run, die, fail, give
+from tests.jobs import about_this_run, begin_and_die, die, fail, give, meet, nothing
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -55,6 +56,54 @@ def test_the_run_of_a_killed_worker_is_an_error_and_the_next_run_works(
     assert isinstance(error.exception, BrokenProcessPool)
     assert "terminated abruptly" in str(error.exception)
     assert result.retval == "well"
+
+
+def test_a_run_that_had_begun_when_its_worker_was_killed_is_not_made_again(
+    scheduler: BackgroundScheduler, tmp_path: Path
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(begin_and_die, args=[str(tmp_path / "notes")])
+    [error] = recorder.wait_for()
+
+    assert error.code == EVENT_JOB_ERROR
+    assert (tmp_path / "notes").read_text() == "begun\n"
+
+
+def test_a_run_that_had_not_begun_is_made_when_no_worker_is_left_that_might_begin_it(
+    tmp_path: Path,
+) -> None:
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(2)})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    workers: list[int] = []
+    try:
+        for _ in range(2):
+            scheduler.add_job(meet, args=[str(tmp_path), 2])
+        workers += [event.retval for event in recorder.wait_for(count=2)]
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        submitted = Recorder(scheduler, EVENT_JOB_SUBMITTED)
+        scheduler.add_job(nothing)
+        submitted.wait_for(EVENT_JOB_SUBMITTED)
+        os.kill(workers[0], signal.SIGKILL)  # the other one does not notice that it is to end
+        event = recorder.wait_for(count=3)[-1]
+        is_left = [worker for worker in workers if is_process(worker)]
+    finally:
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        scheduler.shutdown()
+
+    assert event.code == EVENT_JOB_EXECUTED
+    assert is_left == []
+
+
+def is_process(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_worker_that_is_killed_while_it_has_nothing_to_do_costs_no_run(

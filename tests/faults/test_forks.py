@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import multiprocessing
 import os
@@ -13,20 +14,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from threading import Event, Lock, RLock, Thread
+from threading import Condition, Event, Lock, RLock, Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
 from apscheduler.jobstores.base import BaseJobStore
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers._flag import Flag
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 from tests.faults.faulty import InjectedError
-from tests.jobs import give, nothing
+from tests.jobs import give, give_later, nothing
+from tests.loops import Loop, until
 from tests.recorder import PATIENCE, Recorder
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
@@ -123,7 +128,7 @@ def test_in_the_child_the_scheduler_can_be_started_anew_with_its_jobs(
 
 def locks_of_the_package() -> Iterator[Any]:
     """Yield every lock that an object or a module of ours has as an attribute."""
-    kinds = (type(Lock()), type(RLock()))
+    kinds = (type(Lock()), type(RLock()), Condition)
     # That of a flag guards nothing: it is held as long as the flag is not set.
     things = [thing for thing in gc.get_objects() if type(thing) is not Flag]
     owners = [thing for thing in things if is_ours(thing)]
@@ -178,6 +183,71 @@ def test_locks_that_were_held_at_the_fork_do_not_block_the_child(
         assert len(locks) >= 6
         with held_by_another_thread(locks):
             assert in_child(lambda: run_one_job(scheduler)) == "ran in the child"
+    finally:
+        scheduler.shutdown()
+
+
+@needs_fork
+def test_nor_do_those_of_a_scheduler_on_an_event_loop(asyncio_loop: Loop) -> None:
+    scheduler = AsyncIOScheduler()
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    asyncio_loop.call(scheduler.start)
+
+    async def run_on_new_loop() -> None:
+        recorder.events.clear()
+        scheduler.start()
+        scheduler.add_job(give_later, args=["ran in the child"])
+        await until(lambda: bool(recorder.events))
+        await scheduler.shutdown()
+        print(recorder.events[0].retval, end="")
+
+    try:
+        scheduler.add_job(give_later, args=["ran in the parent"])
+        recorder.wait_for()
+        with held_by_another_thread(list(dict.fromkeys(locks_of_the_package()))):
+            assert in_child(lambda: asyncio.run(run_on_new_loop())) == "ran in the child"
+    finally:
+        asyncio_loop.call(scheduler.shutdown)
+
+
+@needs_fork
+def test_an_executor_that_is_added_in_the_child_is_started_with_the_scheduler(
+    scheduler: BackgroundScheduler,
+) -> None:
+    starts: list[str] = []
+
+    class Noting(DebugExecutor):
+        def start(self, scheduler: BaseScheduler, alias: str) -> None:
+            super().start(scheduler, alias)
+            starts.append(alias)
+
+    def add_and_start() -> None:
+        scheduler.add_executor(Noting(), "late")
+        before = list(starts)
+        run_one_job(scheduler)
+        print(before, starts, end="")
+
+    assert in_child(add_and_start) == "ran in the child[] ['late']"
+
+
+@needs_fork
+def test_the_child_uses_no_connection_of_the_parent(tmp_path: Path) -> None:
+    stores = pytest.importorskip("apscheduler.jobstores.sqlalchemy")
+    from sqlalchemy import event
+
+    store = stores.SQLAlchemyJobStore(f"sqlite:///{tmp_path}/jobs.sqlite")
+    scheduler = BackgroundScheduler(jobstores={"default": store}, logger="tests.forks")
+    connected_in: list[int] = []
+    scheduler.start()
+    try:
+        event.listen(store.engine, "connect", lambda *_: connected_in.append(os.getpid()))
+        scheduler.add_job(nothing, "interval", hours=1)
+
+        def connect() -> None:
+            run_one_job(scheduler)
+            print(os.getpid() in connected_in, end="")
+
+        assert in_child(connect) == "ran in the childTrue"
     finally:
         scheduler.shutdown()
 

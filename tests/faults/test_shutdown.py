@@ -214,6 +214,29 @@ def test_runs_that_had_not_begun_when_time_was_up_are_reported(executor: type) -
     assert "first" not in abandoned
 
 
+class PatientExecutor(DebugExecutor):
+    """Takes all the time that it has to shut down."""
+
+    waits: list[bool | float]
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        self.waits.append(wait)
+        Event().wait(wait)
+
+
+def test_all_executors_together_have_the_seconds_that_were_given() -> None:
+    PatientExecutor.waits = waits = []
+    scheduler = ManualScheduler()
+    for alias in ("first", "second", "third"):
+        scheduler.add_executor(PatientExecutor(), alias)
+    scheduler.start()
+
+    scheduler.shutdown(wait=0.1)
+
+    assert 0 < waits[0] <= 0.1
+    assert waits[1:] == [0.0, 0.0]
+
+
 def test_process_pool_workers_are_terminated_when_time_is_up() -> None:
     scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
     recorder = Recorder(scheduler)
@@ -571,15 +594,21 @@ def test_ctrl_c_amid_a_shutdown_that_does_not_wait_for_ever_still_has_all_stoppe
     scheduler = BackgroundScheduler()
     recorder = Recorder(scheduler)
     scheduler.start()
+    end = Event()
+    scheduler.add_job(end.wait, args=[PATIENCE])
+    recorder.wait_for(EVENT_JOB_SUBMITTED)
     with monkeypatch.context() as patch:
         patch.setattr(Thread, "join", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            scheduler.shutdown(wait=PATIENCE)
+            scheduler.shutdown(wait=2 * PATIENCE)
 
     recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    assert not recorder.of(OUTCOMES)  # the job is not waited for
+    end.set()
+    recorder.wait_for(EVENT_JOB_EXECUTED)
     scheduler.start()
     scheduler.add_job(nothing)
-    recorder.wait_for(EVENT_JOB_EXECUTED)
+    recorder.wait_for(EVENT_JOB_EXECUTED, 2)
     scheduler.shutdown()
 
 
