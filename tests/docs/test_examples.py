@@ -38,7 +38,11 @@ def test_the_list_says_what_an_example_needs(name: str, needs: str) -> None:
     assert set(re.findall(r"extra ``(\w+)``", needs)) == wanted & EXTRAS
 
 
-STARTED_BY = {"gunicorn_app.py": {"gunicorn"}, "tutorial_7_test_schedule.py": {"pytest"}}
+STARTED_BY = {
+    "gunicorn_app.py": {"gunicorn"},
+    "own_scheduler.py": {"pytest"},
+    "tutorial_7_test_schedule.py": {"pytest"},
+}
 EXTRAS = {"sqlalchemy", "tornado", "twisted", "gevent", "qt"}
 
 
@@ -101,6 +105,12 @@ def test_the_trigger_of_the_extending_page_fires_as_the_page_says(tmp_path: Path
 def test_the_executor_of_the_extending_page_runs_jobs(tmp_path: Path) -> None:
     output, _ = output_of(tmp_path, EXAMPLES / "own_executor.py")
     assert output == "Hello from a thread of my own\n"
+
+
+def test_the_scheduler_of_the_frameworks_page_passes_the_suite(tmp_path: Path) -> None:
+    options = ["-q", "-p", "no:cacheprovider"]
+    output, _ = output_of(tmp_path, "-m", "pytest", *options, EXAMPLES / "own_scheduler.py")
+    assert re.search(r"^\d\d passed in", output, re.MULTILINE), output
 
 
 def test_a_web_process_adds_jobs_and_another_runs_them(tmp_path: Path) -> None:
