@@ -151,10 +151,14 @@ class Backlog:
         # that has answered to somebody else meanwhile is taken out.
         self.resting: dict[str, datetime] = {}
 
-    def make_ready(self, advances: Iterable[Advance]) -> None:
+    def make_ready(self, advances: Sequence[Advance]) -> None:
         """Have runs handed over, after those that are ready already."""
+        by_job = self._ready_by_job if self.ready else None
         self._ready_by_job = None
         self.ready.extend(advances)
+        if by_job is not None:
+            by_job.update((advance.key, advance) for advance in advances)
+            self._ready_by_job = by_job
 
     def put_in_order(self) -> None:
         """Have ready runs handed over in the order in which they are due, then by their ids."""
@@ -244,18 +248,20 @@ class Backlog:
         return True
 
     def _ready(self) -> dict[tuple[str, str], Advance]:
-        if self._ready_by_job is None or not self.ready:
-            self._ready_by_job = {advance.key: advance for advance in list(self.ready)}
+        # What has been handed over stays in it until it is most of it: then it is made anew.
+        by_job = self._ready_by_job
+        if by_job is None or len(by_job) > 2 * len(self.ready):
+            by_job = self._ready_by_job = {advance.key: advance for advance in list(self.ready)}
 
-        return self._ready_by_job
+        return by_job
 
-    def waiting(self) -> dict[tuple[str, str], Advance]:
-        """The last runs that have not been handed over yet, by their jobs."""
-        waiting = dict(self.stuck)
-        for advance in list(self.ready):
-            if advance.outcome is None and advance.dropped_as is None:
-                waiting[advance.key] = advance
-        return waiting
+    def waiting(self, key: tuple[str, str]) -> Advance | None:
+        """The last runs of a job, if they have not been handed over yet."""
+        advance = self._ready().get(key)
+        if advance is not None and advance.outcome is None and advance.dropped_as is None:
+            return advance
+
+        return self.stuck.get(key)
 
     def take_all(self) -> list[Advance]:
         """Take out all that wait to be handed over."""
@@ -306,7 +312,7 @@ class DispatchPass:
         self._retry_interval = retry_interval
         self._retry_at = self._now_utc + retry_interval
         self._logger = logger
-        self._waiting: dict[tuple[str, str], Advance] = {}
+        self._may_wait = False  # whether there are jobs whose last runs wait to be handed over
         self._runs_left = RUNS_PER_PASS
         # By alias, as they are looked up, so that each is looked up once.
         self._executors: dict[str, BaseExecutor] = {}
@@ -315,7 +321,7 @@ class DispatchPass:
         """Make the pass; return when to look again, or None if no job waits for a time."""
         self._backlog.stepping.begin_pass()
         self._backlog.release_stuck(self._now_utc)
-        self._waiting = self._backlog.waiting()
+        self._may_wait = bool(self._backlog.ready or self._backlog.stuck)
         looks = [self._process_store(alias, store) for alias, store in self._stores.items()]
         return earliest(looks)
 
@@ -412,13 +418,13 @@ class DispatchPass:
             return self._retry_at
 
         backlog = self._backlog
-        if not (self._waiting or backlog.unclear or backlog.catching_up):
+        if not (self._may_wait or backlog.unclear or backlog.catching_up):
             return None  # earlier passes have left nothing behind
 
         key = (alias, job.id)
         if key in backlog.unclear:
             return self._retry_at
-        waiting = self._waiting.get(key)
+        waiting = backlog.waiting(key) if self._may_wait else None
         if waiting is not None:
             if waiting.retry_at is not None:
                 waiting.renew(job)  # another program may have changed it
@@ -566,7 +572,7 @@ class DispatchPass:
                     self._backlog.make_ready([advance])
                 del self._backlog.unclear[advance.key]
 
-        self._waiting = self._backlog.waiting()
+        self._may_wait = True
 
     def _has_landed(self, store: BaseJobStore, advance: Advance) -> bool:
         """Make sure that the store holds the advance. False: somebody else changed the job."""

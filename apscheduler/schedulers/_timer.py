@@ -25,6 +25,10 @@ RUNS_AT_ONCE = 50
 # So many seconds a thread takes to notice that the loop it waits for has ended, and some more.
 NOTICE_SECONDS = CHECK_SECONDS + CANCEL_SECONDS
 
+# Ctrl+C that strikes before the first line of a callback loses it to any loop; so what has not
+# been called after so many seconds is given to the loop once more, if somebody asks for it.
+LOST_SECONDS = 1.0
+
 # In a thread that makes a pass beside the loop: the scheduler whose pass it is.
 _beside_loop = local()
 
@@ -63,6 +67,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     _loop_thread: int | None = None  # where the loop runs; None: it has not called us yet
     _pass: _Pass | None = None  # the one that is going on beside the loop
     _after_pass: Callable[[], object] | None = None  # what waits for that pass to end
+    _called_soon: dict[str, float]  # methods that the loop is about to call, and since when
     _when_shut_down: Callable[[], object] | None = None  # from shutdown() to _shutdown()
     _shutdown_number = 0
     _stopping: Any = None  # the thread that waits for running jobs, beside the loop
@@ -110,6 +115,10 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
     # --- looking for due jobs ------------------------------------------------------------------
 
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._forget_loop()
+
     def _enter_start(self) -> None:
         super()._enter_start()
         self._forget_loop()
@@ -118,12 +127,26 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         """Forget what went on, on a loop that may have ended in the middle of it."""
         self._timeout = self._loop_thread = self._pass = None
         self._after_pass = self._when_shut_down = None
+        self._called_soon = {}
+
+    def _call_once_soon(self, method: Callable[[], object]) -> None:
+        """Call a method on the loop soon: once, however often this is asked for until then."""
+        name, now = method.__name__, monotonic()
+        if now - self._called_soon.get(name, -LOST_SECONDS) < LOST_SECONDS:
+            return
+
+        self._called_soon[name] = now
+        try:
+            self._call_soon(method)
+        except BaseException:
+            self._called_soon.pop(name, None)
+            raise
 
     def wakeup(self) -> None:
         if self.state == STATE_STOPPED:
             return
         try:
-            self._call_soon(self._tick)
+            self._call_once_soon(self._tick)
         except RuntimeError as exc:
             if self.running:  # it may have been shut down meanwhile
                 self._logger.error(
@@ -135,6 +158,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     def _tick(self) -> None:
         """Look for due jobs: here or, if a job store may keep the loop waiting, in a thread."""
         try:
+            self._called_soon.pop("_tick", None)
             self._loop_thread = get_ident()
             if self.state == STATE_STOPPED:
                 return  # and the timer is the one that a shutdown needs to give up a store
@@ -220,10 +244,11 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             backlog = self._backlog
             self._note_whether_runs_are_held(bool(self._pass or backlog.ready or backlog.stuck))
             if backlog.ready and not self._handover.is_held:
-                self._call_soon(self._hand_over_more)
+                self._call_once_soon(self._hand_over_more)
 
     def _hand_over_more(self) -> None:
         """Go on with handing over, after the loop has had a turn."""
+        self._called_soon.pop("_hand_over_more", None)
         self._hand_over_ready_runs()
         if not self._backlog.ready:
             self.wakeup()  # jobs that are due again were passed over while they waited here

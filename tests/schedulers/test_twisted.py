@@ -47,6 +47,36 @@ def test_there_is_one_timer_however_often_the_loop_is_woken(
     assert reactor.getDelayedCalls() == [scheduler._delayedcall]
 
 
+def test_the_reactor_is_asked_once_for_a_look_that_many_want(
+    scheduler: TwistedScheduler, reactor: Reactor
+) -> None:
+    def job() -> None:
+        scheduler.wakeup()
+        queued.append(len(reactor.getDelayedCalls()))
+
+    queued: list[int] = []
+    for _ in range(200):
+        scheduler.add_job(job)
+    assert len(reactor.getDelayedCalls()) == 2  # a look, and the timer
+
+    reactor.advance(0)
+    assert len(queued) == 200
+    assert max(queued) <= 2  # a look, and the next jobs of those that are ready
+
+
+def test_a_look_that_the_reactor_has_lost_is_asked_for_once_more(
+    scheduler: TwistedScheduler, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    scheduler.add_job(said.append, args=["one"])
+    lost = next(call for call in reactor.getDelayedCalls() if call.getTime() == 0)
+    lost.cancel()
+    monkeypatch.setattr("apscheduler.schedulers._timer.LOST_SECONDS", 0)
+    scheduler.add_job(said.append, args=["two"])
+    reactor.advance(0)
+    assert said == ["one", "two"]
+
+
 def test_the_loop_looks_again_after_a_minute_at_the_latest(
     scheduler: TwistedScheduler, reactor: Reactor
 ) -> None:
