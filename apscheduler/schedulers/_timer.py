@@ -14,6 +14,7 @@ from typing import Any
 
 from ..executors._leftovers import HoldsRuns
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
+from ..executors.base import BaseExecutor
 from ._dispatch import Backlog
 from ._interrupts import is_amid_own_work
 from ._stopping import STORE_SECONDS
@@ -29,12 +30,20 @@ NOTICE_SECONDS = CHECK_SECONDS + CANCEL_SECONDS
 # been called after so many seconds is given to the loop once more, if somebody asks for it.
 LOST_SECONDS = 1.0
 
+_OWN_EXECUTORS = BaseExecutor.__module__.removesuffix("base")
+
 # In a thread that makes a pass beside the loop: the scheduler whose pass it is.
 _beside_loop = local()
 
 
 def _do_nothing() -> None:
     pass
+
+
+def _has_to_be_told(executor: BaseExecutor) -> bool:
+    """Tell whether it matters to an executor if it is to wait: it has runs, or ways of its own."""
+    is_own = getattr(executor.shutdown, "__module__", "").startswith(_OWN_EXECUTORS)
+    return bool(executor._instances) or not is_own
 
 
 class _Pass:
@@ -404,8 +413,8 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     def _shut_down_parts(self, wait: bool | float, then: Callable[[], object]) -> None:
         """Stop executors and job stores: beside the loop, if one of them may keep it waiting."""
         self._stop_timer()
-        has_runs = any(executor._instances for executor in list(self._executors.values()))
-        if has_runs or self._may_block():
+        executors = list(self._executors.values())
+        if any(map(_has_to_be_told, executors)) or self._may_block():
             run: Callable[..., object] = copy_context().run
             stop = partial(run, self._stop_beside_loop, self._shutdown_number, wait, then)
             self._stopping = self._start_beside(stop)

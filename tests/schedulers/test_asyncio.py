@@ -420,6 +420,26 @@ class TestShutdown:
         asyncio.run(main())
         assert called_with == [wait] * 3
 
+    @pytest.mark.parametrize("wait", [True, False, 0.5])
+    def test_an_executor_of_the_program_hears_whether_to_wait_also_if_nothing_runs(
+        self, wait: bool | float
+    ) -> None:
+        class Executor(AsyncIOExecutor):
+            def shutdown(self, wait: bool | float = True) -> None:
+                called_with.append(wait)
+                super().shutdown(wait)
+
+        async def main() -> None:
+            scheduler = AsyncIOScheduler(executors={"default": Executor()})
+            scheduler.start()
+            await scheduler.shutdown(wait)
+
+        called_with: list[bool | float] = []
+        asyncio.run(main())
+        (heard,) = called_with
+        assert type(heard) is type(wait)
+        assert heard == pytest.approx(wait, abs=0.4)
+
     @pytest.mark.parametrize("is_on_loop", [True, False])
     def test_the_hook_of_old_may_be_called_in_its_place(self, is_on_loop: bool) -> None:
         async def main() -> None:
