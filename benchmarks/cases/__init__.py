@@ -141,6 +141,12 @@ LOOP = (
         figures=(_cost("cpu", "CPU time of a minute with 100,000 jobs, none due", 1.05, "ms"),),
     ),
     Case(
+        "loop:ticker",
+        options={"size": 10},
+        quick={"size": 2},
+        figures=(_cost("worst", "longest wait on asyncio, store that takes 0.2 s", 0.08, "ms"),),
+    ),
+    Case(
         "imports:background",
         options={"size": 15},
         quick={"size": 1},
