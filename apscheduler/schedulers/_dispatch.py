@@ -234,16 +234,19 @@ class Backlog:
             self.stuck.pop(key).outcome = EVENT_JOB_MISSED
         return bool(keys)
 
-    def change_stuck(self, alias: str, job: Job) -> bool:
+    def change_stuck(self, alias: str, job: Job, is_paused: bool = False) -> bool:
         """
         Try again at once to start what could not be, for its job was changed or replaced.
 
+        :param is_paused: whether it is to be dropped rather
         :return: whether there was something
         """
         advance = self.stuck.get((alias, job.id))
         if advance is None or not advance.renew(job):
             return False
 
+        if is_paused:
+            self._drop_stuck(alias, job.id)
         advance.retry_at = None
         return True
 

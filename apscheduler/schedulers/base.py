@@ -888,8 +888,10 @@ class BaseScheduler(metaclass=ABCMeta):
                     raise
                 if "next_run_time" in changes:
                     self._backlog.set_backs.leave_out(alias, [job_id])
-                is_paused = "next_run_time" in changes and job.next_run_time is None
-                has_run_ready |= self._change_waiting_runs(job, alias, is_paused)
+                if "next_run_time" in changes and job.next_run_time is None:
+                    has_run_ready |= self._backlog.drop(alias, job_id)
+                else:
+                    has_run_ready |= self._backlog.change_stuck(alias, job)
 
             if alias is not None:
                 self._backlog.resting.pop(alias, None)
@@ -900,13 +902,6 @@ class BaseScheduler(metaclass=ABCMeta):
             self.wakeup()
 
         return job
-
-    def _change_waiting_runs(self, job: Job, alias: str, is_paused: bool) -> bool:
-        """Let a changed job start what it could not start before; tell whether to look at once."""
-        if is_paused:
-            return self._backlog.drop(alias, job.id)
-
-        return self._backlog.change_stuck(alias, job)
 
     def reschedule_job(
         self,
@@ -1210,7 +1205,7 @@ class BaseScheduler(metaclass=ABCMeta):
             return False
 
         found = [
-            self._change_waiting_runs(job, alias, job.next_run_time is None)
+            self._backlog.change_stuck(alias, job, is_paused=job.next_run_time is None)
             for job, alias, _ in entries
         ]
         return any(found)

@@ -463,6 +463,22 @@ def test_the_last_run_that_an_executor_refused_is_not_made_by_another_job_of_tha
     assert [event.retval for event in recorder.events] == ["old", "new"]
 
 
+def test_nor_is_it_dropped_when_the_other_job_is_added_paused() -> None:
+    faults = Faults(1)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_executor(FaultyExecutor(scheduler._create_default_executor(), faults), "bad")
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
+    scheduler.start()
+    scheduler.add_job(nothing, id="a", executor="bad", misfire_grace_time=None)
+    scheduler.advance(1)
+    scheduler.add_job(nothing, replace_existing=True, next_run_time=None, **EACH_HOUR)
+
+    faults.probability = 0
+    scheduler.advance(30)
+
+    assert [event.code for event in recorder.events] == [EVENT_JOB_EXECUTED]
+
+
 def failing_afterwards(executor: type[BaseExecutor]) -> BaseExecutor:
     """Return an executor that does something more with each job, which fails."""
 

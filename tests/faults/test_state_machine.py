@@ -30,7 +30,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from tests.faults.faulty import BytesStore, Faults, FaultyStore, InjectedError
+from tests.faults.faulty import BytesStore, Faults, FaultyExecutor, FaultyStore, InjectedError
 from tests.recorder import Recorder
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 BEGIN = datetime(2030, 3, 1, 8, 0, 0, 500_000, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)
 RETRY = 10  # seconds, the scheduler's default
+EXECUTORS = ("default", "other")
 MOVING = (
     "update_jobs",
     "remove_jobs",
@@ -51,22 +52,37 @@ MOVING = (
 
 @dataclass(frozen=True)
 class Schedule:
-    """A grid of instants, so many seconds apart, from a start on; 0 for the start alone."""
+    """
+    A grid of instants, so many seconds apart, from a start on; 0 for the start alone.
+
+    One of less than a second has an end, for many runs take long.
+    """
 
     kind: str
     start: datetime
-    seconds: int
+    seconds: float
 
     def next_after(self, instant: datetime) -> datetime | None:
         if not self.seconds:
             return None
         if instant < self.start:
             return self.start
-        return self.start + ((instant - self.start) // self.step + 1) * self.step
+        following = self.start + ((instant - self.start) // self.step + 1) * self.step
+        return None if self.end is not None and following > self.end else following
 
-    def first_from(self, now: datetime) -> datetime:
+    def first_from(self, now: datetime) -> datetime | None:
         """Unlike all others, a single instant may lie in the past."""
-        return self.start if not self.seconds else self.next_after(now) or self.start
+        return self.next_after(now) if self.seconds else self.start
+
+    def after_set_back(self, run_time: datetime, now: datetime, by: timedelta) -> datetime:
+        """Intervals are real time; a time that is further away was set by hand."""
+        if self.kind != "interval" or run_time > now + by + self.step:
+            return run_time
+        return max(run_time - by, self.start)
+
+    @property
+    def end(self) -> datetime | None:
+        return self.start + 5 * SECOND if 0 < self.seconds < 1 else None
 
     @property
     def step(self) -> timedelta:
@@ -76,8 +92,8 @@ class Schedule:
         if self.kind == "date":
             return DateTrigger(self.start)
         if self.kind == "cron":
-            return CronTrigger(minute=f"*/{self.seconds // 60}", timezone="UTC")
-        return IntervalTrigger(seconds=self.seconds, start_date=self.start)
+            return CronTrigger(minute=f"*/{self.seconds // 60:g}", timezone="UTC")
+        return IntervalTrigger(seconds=self.seconds, start_date=self.start, end_date=self.end)
 
 
 @dataclass
@@ -101,7 +117,7 @@ class ModelJob:
 # --- what is drawn ------------------------------------------------------------------------------
 
 ids = st.sampled_from("abcd")
-hour_begin = BEGIN.replace(minute=0, second=0, microsecond=0)
+hour_begin = BEGIN.replace(day=1, month=1, minute=0, second=0, microsecond=0)
 schedules = st.one_of(
     st.builds(
         lambda offset: Schedule("date", BEGIN + 0.5 * SECOND + offset * SECOND, 0),
@@ -111,6 +127,10 @@ schedules = st.one_of(
         lambda offset, seconds: Schedule("interval", BEGIN + (offset + 0.5) * SECOND, seconds),
         st.integers(-100, 300),
         st.sampled_from([7, 30, 100]),
+    ),
+    st.builds(
+        lambda offset: Schedule("interval", BEGIN + (offset + 0.25) * SECOND, 0.5),
+        st.integers(-5, 100),
     ),
     st.builds(
         lambda minutes: Schedule("cron", hour_begin, 60 * minutes), st.sampled_from([1, 2, 5, 20])
@@ -129,6 +149,19 @@ def note(number: int) -> None:
     run_time = apscheduler.current_run_time.get()
     assert run_time <= scheduler.now, "a run came before its time"
     _notes[number].append((apscheduler.current_job.get().id, run_time))
+
+
+class ClockScheduler(ManualScheduler):
+    """Its clock may be set back, too."""
+
+    set_back_by = timedelta(0)
+
+    def set_back(self, by: timedelta) -> None:
+        self._clock -= by
+        self.set_back_by += by
+
+    def _elapsed(self) -> float:
+        return (self._clock + self.set_back_by).timestamp()
 
 
 # --- the machine --------------------------------------------------------------------------------
@@ -155,10 +188,18 @@ class SchedulerMachine(RuleBasedStateMachine):
             EVENT_JOB_MISSED: Counter(),
         }
         self.told: Counter[int] = Counter()
+        self.dropped: Counter[tuple[str, datetime]] = Counter()  # missed before any submission
+        # The jobs as they were before the clock was set back, if nobody has noticed yet.
+        self.unmoved: dict[str, ModelJob] | None = None
 
     def start_at(self, now: datetime) -> None:
-        self.scheduler = ManualScheduler(now=now)
+        self.scheduler = ClockScheduler(now=now)
         self.scheduler.add_jobstore(self.store)
+        self.executors = [
+            FaultyExecutor(self.scheduler._create_default_executor(), Faults(0)) for _ in EXECUTORS
+        ]
+        for alias, executor in zip(EXECUTORS, self.executors, strict=True):
+            self.scheduler.add_executor(executor, alias)
         self.recorders.append(Recorder(self.scheduler))
         self.scheduler.start()
 
@@ -255,7 +296,12 @@ class SchedulerMachine(RuleBasedStateMachine):
     def resume(self, job_id: str) -> None:
         job = self.jobs.get(job_id)
         first = job and job.schedule.first_from(self.now)
-        self.change(job_id, lambda: self.scheduler.resume_job(job_id), self.changed(job_id, first))
+        self.change(
+            job_id,
+            lambda: self.scheduler.resume_job(job_id),
+            self.changed(job_id, first) if first else None,
+            EVENT_JOB_REMOVED if job and not first else EVENT_JOB_MODIFIED,
+        )
 
     @rule(job_id=ids, seconds=durations)
     def modify(self, job_id: str, seconds: int) -> None:
@@ -265,6 +311,36 @@ class SchedulerMachine(RuleBasedStateMachine):
             lambda: self.scheduler.modify_job(job_id, next_run_time=run_time),
             self.changed(job_id, run_time),
         )
+
+    @rule(job_id=ids, executor=st.sampled_from(EXECUTORS))
+    def modify_settings(self, job_id: str, executor: str) -> None:
+        self.change(
+            job_id,
+            lambda: self.scheduler.modify_job(
+                job_id, name="changed", executor=executor, args=[self.number]
+            ),
+            self.jobs.get(job_id),
+        )
+
+    @precondition(lambda self: not self.is_behind)
+    @rule(seconds=st.integers(2, 4000), is_noticed=st.booleans())
+    def set_the_clock_back(self, seconds: int, is_noticed: bool) -> None:
+        """Intervals follow; if it is not noticed yet, what is changed next is not moved."""
+        self.advance(0)
+        self.unmoved = {job_id: replace(job) for job_id, job in self.jobs.items()}
+        self.scheduler.set_back(seconds * SECOND)
+        self.now -= seconds * SECOND
+        for job in self.jobs.values():
+            if job.next is not None:
+                job.next = job.schedule.after_set_back(job.next, self.now, seconds * SECOND)
+        self.is_behind = True
+        if is_noticed:
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        self.unmoved = None
+        self.is_behind = False
+        self.advance(0)
 
     @rule(job_id=ids, schedule=schedules)
     def reschedule(self, job_id: str, schedule: Schedule) -> None:
@@ -297,6 +373,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         action()
         self.told[code] += 1
         self.set_job(job_id, new)
+        if self.unmoved is not None:
+            self.catch_up()
 
     def set_job(self, job_id: str, job: ModelJob | None) -> None:
         if job is None:
@@ -304,10 +382,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         else:
             self.jobs[job_id] = job
 
+    @precondition(lambda self: not self.is_behind or self.unmoved is not None)
     @rule(seconds=durations)
     def restart(self, seconds: int) -> None:
         """Nothing runs while the scheduler is down; then all that came due does."""
         self.scheduler.shutdown()
+        self.start_anew(seconds)
+
+    def start_anew(self, seconds: int) -> None:
+        if self.unmoved is not None:
+            self.jobs = self.unmoved
+            self.unmoved = None
         self.now += seconds * SECOND
         self.start_at(self.now)
         self.is_behind = False  # what the shutdown has left is due now
@@ -346,7 +431,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             if event.code == EVENT_JOB_SUBMITTED
             for run_time in event.scheduled_run_times
         )
-        assert submitted == sum(self.expected.values(), Counter())
+        assert submitted + self.dropped == sum(self.expected.values(), Counter())
 
     @precondition(lambda self: not self.is_behind)
     @invariant()
@@ -366,6 +451,8 @@ class FaultyStoreMachine(SchedulerMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.is_refused = False  # by the executors, and so behind
+        self.ended: set[str] = set()  # jobs whose last runs are still to be made
         self.seed: int | None = None  # how the next change fails; None if it does not
 
     def create(
@@ -376,10 +463,10 @@ class FaultyStoreMachine(SchedulerMachine):
     @precondition(lambda self: not self.is_behind)
     @rule(seconds=durations, probability=st.sampled_from([0.2, 0.6, 1.0]), seed=seeds)
     def advance_amid_failures(self, seconds: int, probability: float, seed: int) -> None:
-        with self.failing(probability, seed):
+        with self.failing(probability, seed), self.refusing(probability / 2, seed):
             self.scheduler.advance(seconds)
-        self.scheduler.advance(RETRY)
-        self.pass_time(seconds + RETRY)
+        self.scheduler.advance(2 * RETRY)  # first what was refused, then what came due behind it
+        self.pass_time(seconds + 2 * RETRY)
 
     @precondition(lambda self: not self.is_behind)
     @precondition(lambda self: self.waiting_times())
@@ -391,6 +478,22 @@ class FaultyStoreMachine(SchedulerMachine):
             self.scheduler.advance(seconds)
         self.now += seconds * SECOND
         self.is_behind = True
+        self.move_all_on()
+
+    @precondition(lambda self: not self.is_behind)
+    @precondition(lambda self: self.waiting_times())
+    @rule(seconds=st.integers(1, 20), seed=seeds)
+    def advance_into_refusals(self, seconds: int, seed: int) -> None:
+        """Likewise, but the executors take nothing."""
+        seconds += max((max(self.waiting_times()) - self.now) // SECOND, 0)
+        with self.refusing(1.0, seed):
+            self.scheduler.advance(seconds)
+        self.now += seconds * SECOND
+        self.is_behind = self.is_refused = True
+        self.move_all_on()
+
+    def move_all_on(self) -> None:
+        self.ended.clear()
         for job_id, job in list(self.jobs.items()):
             self.move_on(job_id, job)
 
@@ -405,6 +508,7 @@ class FaultyStoreMachine(SchedulerMachine):
             assert job.next is None, "a job with more times to run is gone"
             del self.jobs[job_id]
             self.told[EVENT_JOB_REMOVED] += 1
+            self.ended.add(job_id)
 
     @precondition(lambda self: not self.is_behind)
     @rule(seed=seeds)
@@ -439,13 +543,58 @@ class FaultyStoreMachine(SchedulerMachine):
     def change_amid_unclear_writes(
         self, job_id: str, action: Callable[[], object], new: ModelJob | None, code: int
     ) -> None:
-        """What the store has been told of is still run, unless the job is removed."""
-        if code == EVENT_JOB_REMOVED and job_id in self.jobs:
-            runs = self.expected[EVENT_JOB_EXECUTED]
-            runs -= Counter(run for run in runs - Counter(self.runs) if run[0] == job_id)
-        super().change(job_id, action, new, code)
-        self.is_behind = False
+        """What the store has been told of is still run, unless the job is paused or removed."""
+        is_removed, is_added = code == EVENT_JOB_REMOVED, code == EVENT_JOB_ADDED
+        if is_removed and job_id not in self.jobs and self.is_refused and self.pending(job_id):
+            action()  # its last run; that it has left its store is told in any case
+            self.drop_runs(job_id)
+        else:
+            if is_removed:
+                is_dropped = job_id in self.jobs
+            else:
+                is_paused = new is not None and new.next is None and job_id in self.jobs
+                is_dropped = is_paused and (self.is_refused or not is_added)
+            if is_dropped:
+                self.drop_runs(job_id, is_told=self.is_refused or not is_removed)
+            super().change(job_id, action, new, code)
+        self.is_behind = self.is_refused = False
+        self.unmoved = None
         self.advance(2 * RETRY)  # a job whose old runs are in its way is looked at once more
+
+    def pending(self, job_id: str) -> Counter[tuple[str, datetime]]:
+        """The runs that were moved on to, and have not been started."""
+        pending = self.expected[EVENT_JOB_EXECUTED] - Counter(self.runs)
+        return Counter({run: times for run, times in pending.items() if run[0] == job_id})
+
+    def drop_runs(self, job_id: str, is_told: bool = True) -> None:
+        """Expect these runs no more; they are missed, if that is told."""
+        pending = self.pending(job_id)
+        self.expected[EVENT_JOB_EXECUTED] -= pending
+        if is_told:
+            self.expected[EVENT_JOB_MISSED] += pending
+            self.dropped += pending
+
+    @rule(seconds=durations, seed=seeds, is_down=st.booleans())
+    def restart_amid_failures(self, seconds: int, seed: int, is_down: bool) -> None:
+        """What no executor would take is missed; what the store does not tell of is lost."""
+        if self.is_refused or (self.is_behind and is_down):
+            for job_id in "abcd":
+                self.told[EVENT_JOB_REMOVED] -= job_id in self.ended
+                self.drop_runs(job_id, is_told=self.is_refused)
+        self.is_refused = False
+        with self.failing(float(is_down), seed):
+            self.scheduler.shutdown()
+        self.start_anew(seconds)
+
+    @contextmanager
+    def refusing(self, probability: float, seed: int) -> Iterator[None]:
+        for executor in self.executors:
+            executor.faults = Faults(probability, seed)
+        try:
+            yield
+        finally:
+            for executor in self.executors:
+                executor.faults = Faults(0)
 
     @contextmanager
     def failing(self, probability: float, seed: int, only: Collection[str] = ()) -> Iterator[None]:
