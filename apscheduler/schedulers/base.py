@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from abc import ABCMeta, abstractmethod
 from collections import defaultdict
@@ -13,7 +12,6 @@ from datetime import datetime, timedelta, tzinfo
 from threading import RLock
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
-from weakref import WeakSet
 
 from tzlocal import get_localzone
 
@@ -62,6 +60,7 @@ from ._config import (
     warn_of_unprefixed,
 )
 from ._dispatch import Backlog, DispatchPass, earliest
+from ._forks import follow_forks
 from ._handover import Handover
 from ._interrupts import is_amid_own_work, is_interrupt
 from ._plugins import (
@@ -149,7 +148,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
         self._prepare()
         self.configure(gconfig, **options)
-        _schedulers.add(self)
+        follow_forks(self)
 
     def _prepare(self) -> None:
         """Make locks, and forget all that is going on."""
@@ -1510,15 +1509,3 @@ def check_wait(wait: Any) -> None:
         )
     if not 0 <= wait < float("inf"):
         raise ValueError(f"wait must be a finite number of seconds, 0 or more, got {wait!r}")
-
-
-_schedulers: WeakSet[BaseScheduler] = WeakSet()
-
-
-def _after_fork() -> None:
-    for scheduler in list(_schedulers):
-        scheduler._after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_after_fork)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ import pytest
 from apscheduler.events import EVENT_JOB_EXECUTED
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
+from apscheduler.job import Job
 from apscheduler.jobstores.base import BaseJobStore
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers._flag import Flag
@@ -248,6 +250,32 @@ def test_the_child_uses_no_connection_of_the_parent(tmp_path: Path) -> None:
             print(os.getpid() in connected_in, end="")
 
         assert in_child(connect) == "ran in the childTrue"
+    finally:
+        scheduler.shutdown()
+
+
+class StoreThatTakesItsTime(MemoryJobStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_at_work = Event()
+
+    def get_due_jobs(self, now: datetime) -> list[Job]:
+        self.is_at_work.set()
+        time.sleep(0.2)
+        due = super().get_due_jobs(now)
+        self.is_at_work.clear()
+        return due
+
+
+@needs_fork
+def test_a_fork_waits_for_the_pass_that_is_going_on() -> None:
+    store = StoreThatTakesItsTime()  # a driver's C library has locks that no child can release
+    scheduler = BackgroundScheduler(jobstores={"default": store}, logger="tests.forks")
+    scheduler.start()
+    try:
+        assert store.is_at_work.wait(PATIENCE)
+        assert in_child(lambda: print(store.is_at_work.is_set(), end="")) == "False"
+        scheduler.get_jobs()  # the parent may go on
     finally:
         scheduler.shutdown()
 
