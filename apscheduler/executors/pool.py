@@ -271,9 +271,17 @@ class ProcessPoolExecutor(BasePoolExecutor):
                     then = partial(self._fail, submission.job, submission.run_times, exc)
                 else:
                     self._remains.manager = self._pool._executor_manager_thread
-                    end_turn = partial(self._end_turn, submission, self._remains)
-                    then = partial(future.add_done_callback, end_turn)
+                    self._remains.futures[future] = submission
+                    then = partial(self._follow, future, submission, self._remains)
             then()  # without the lock: a future that is done calls back at once
+
+    def _follow(
+        self, future: concurrent.futures.Future[bytes], submission: _Submission, remains: _Remains
+    ) -> None:
+        future.add_done_callback(partial(self._end_turn, submission, remains))
+        # Before Python 3.12, a pool forgets what it is given while it finds out that it is broken.
+        if remains.pool._broken and not future.done():
+            self._start_recovery(remains)
 
     def _submit_to_pool(self, submission: _Submission) -> concurrent.futures.Future[bytes]:
         from concurrent.futures.process import BrokenProcessPool
@@ -312,6 +320,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
 
         from ._worker import unpack
 
+        remains.futures.pop(future, None)
         error: BaseException | None
         if future.cancelled():
             error = AbandonedError(submission.job.id)
@@ -364,6 +373,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
         with self._turns:
             if self._pool is remains.pool and not (self._leaves_all or self._is_abandoned):
                 self._replace_pool()
+            remains.add_forgotten()
             # Taken last: one that comes later starts a recovery of its own.
             for submission in reversed(remains.take()):
                 if self._may_run_again(submission):
@@ -483,6 +493,8 @@ class _Remains:
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
+        # What it was given, and is not done with.
+        self.futures: dict[concurrent.futures.Future[bytes], _Submission] = {}
         self._workers = pool._processes  # the pool lets go of it at its shutdown
         self._submissions: list[_Submission] = []
         self._lock = threading.Lock()
@@ -492,6 +504,15 @@ class _Remains:
         with self._lock:
             self._submissions.append(submission)
             return len(self._submissions) == 1
+
+    def add_forgotten(self) -> None:
+        """Add what a broken pool that has ended has not even failed."""
+        from concurrent.futures.process import BrokenProcessPool
+
+        for future, submission in list(self.futures.items()):
+            if not future.done() and self.futures.pop(future, None) is not None:
+                submission.error = BrokenProcessPool("The process pool was broken at submission")
+                self.add(submission)
 
     def take(self) -> list[_Submission]:
         with self._lock:
@@ -517,10 +538,10 @@ class _Remains:
         if self.manager is None:
             return
         self.manager.join(TERMINATION_SECONDS)
-        if self.manager.is_alive():
-            for worker in list(self._workers.values()):
-                worker.kill()
-            self.manager.join()
+        # It may have ended by an error itself, and have left them.
+        for worker in _alive(list(self._workers.values())):
+            worker.kill()
+        self.manager.join()
 
 
 def _join_all(workers: Iterable[Any], deadline: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.process
 import gc
 import multiprocessing
 import os
@@ -157,6 +158,30 @@ def test_a_worker_that_is_killed_just_before_a_job_comes_costs_no_run(
         os.kill(worker, signal.SIGKILL)  # the pool may or may not notice before the next job
 
     assert {event.code for event in recorder.events} == {EVENT_JOB_EXECUTED}
+
+
+def test_a_run_that_a_pool_is_given_while_it_finds_out_that_it_is_broken_is_made(
+    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(os.getpid)
+    worker = recorder.wait_for()[0].retval
+    manager = scheduler._lookup_executor("default")._pool._executor_manager_thread
+    victims = [worker]
+
+    class Item(concurrent.futures.process._WorkItem):
+        """Made after the look whether the pool is broken; before 3.12 the pool goes on."""
+
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            if victims:
+                os.kill(victims.pop(), signal.SIGKILL)
+                manager.join(1)
+
+    monkeypatch.setattr("concurrent.futures.process._WorkItem", Item)
+    scheduler.add_job(give, args=["made"])
+
+    assert [event.retval for event in recorder.wait_for(count=2)] == [worker, "made"]
 
 
 def test_a_shutdown_that_waits_lets_the_jobs_behind_a_killed_one_run(
