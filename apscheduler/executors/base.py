@@ -161,8 +161,9 @@ class BaseExecutor(metaclass=ABCMeta):
     def _dispatch(self, outcomes: Iterable[JobExecutionEvent]) -> None:
         scheduler = self._scheduler
         assert scheduler is not None  # submit_job() made sure of it
+        may_tell = getattr(scheduler, "_may_tell", None)  # a stand-in has what 3.x had, at most
         for event in outcomes:
-            if scheduler._may_tell(event):
+            if may_tell is None or may_tell(event):
                 scheduler._dispatch_event(event)
 
     def _release(self, job_id: str) -> None:

@@ -8,8 +8,10 @@ import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import partial, wraps
-from threading import Thread
+from queue import Queue
+from threading import RLock, Thread
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -27,8 +29,10 @@ from apscheduler.executors.base import (
     run_job,
 )
 from apscheduler.executors.debug import DebugExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.testing import ManualScheduler
 from tests import jobs
 from tests.recorder import PATIENCE, Recorder
@@ -153,6 +157,49 @@ class TestPlugins:
         assert "Error running job job" in caplog.text
         assert "the worker is gone" in caplog.text
         assert plugin._instances == {}
+
+
+class StandIn:
+    """A scheduler with no more than executors have always asked of one."""
+
+    timezone = timezone.utc
+
+    def __init__(self) -> None:
+        self.outcomes: Queue[JobExecutionEvent] = Queue()
+
+    def _create_lock(self) -> Any:
+        return RLock()
+
+    def _dispatch_event(self, event: JobExecutionEvent) -> None:
+        self.outcomes.put(event)
+
+
+def mocked_scheduler(mock: Mock) -> Any:
+    mock.configure_mock(_create_lock=RLock, timezone=timezone.utc, outcomes=Queue())
+    mock._dispatch_event.side_effect = mock.outcomes.put
+    return mock
+
+
+def fail() -> None:
+    raise ValueError("the job's own")
+
+
+@pytest.mark.parametrize("executor_class", [DebugExecutor, ThreadPoolExecutor])
+@pytest.mark.parametrize(
+    "stand_in",
+    [StandIn, partial(mocked_scheduler, Mock()), partial(mocked_scheduler, Mock(BaseScheduler))],
+    ids=["of the old names", "any mock", "mock of the class"],
+)
+def test_the_outcome_is_told_to_what_stands_in_for_a_scheduler(
+    scheduler: ManualScheduler, executor_class: type[BaseExecutor], stand_in: Any
+) -> None:
+    job = scheduler.add_job(fail, "interval", hours=1)
+    executor, told = executor_class(), stand_in()
+    executor.start(told, "default")
+    executor.submit_job(job, [datetime.now(timezone.utc)])
+    event = told.outcomes.get(timeout=PATIENCE)
+    executor.shutdown()
+    assert (event.code, type(event.exception)) == (EVENT_JOB_ERROR, ValueError)
 
 
 def run_sync(job: Job, run_times: list[datetime]) -> list[JobExecutionEvent]:
