@@ -43,7 +43,7 @@ try:
         refuse_other_thread,
         strictly,
     )
-    from ._sqlalchemy_errors import has_ended_for_others, id_in_message, is_taken, lacks_default
+    from ._sqlalchemy_errors import has_ended_for_others, lacks_default, taken_id
 except ImportError as exc:
     raise ImportError(
         "SQLAlchemyJobStore needs SQLAlchemy 2: pip install apscheduler[sqlalchemy]"
@@ -247,7 +247,7 @@ class SQLAlchemyJobStore(PersistentJobStore):
             return found[0]
 
         # It was removed in the meantime, or MySQL takes the id for equal to another one.
-        return id_in_message(error, job_ids) if is_taken(error) else None
+        return taken_id(error, self.jobs_t.name, job_ids)
 
     def _write_changed(self, records: Sequence[Record]) -> list[str]:
         records = _in_order(records)

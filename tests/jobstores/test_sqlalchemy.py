@@ -362,6 +362,54 @@ def test_several_processes_may_create_the_table_at_once(url: str) -> None:
         assert list(pool.map(start_and_stop, stores)) == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("replace_existing", [False, True])
+def test_when_a_key_that_somebody_has_added_is_taken_no_id_is_said_to_be(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler, replace_existing: bool
+) -> None:
+    settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
+    settings["replace_existing"] = replace_existing
+    execute(store, "CREATE UNIQUE INDEX one_at_a_time ON apscheduler_jobs (next_run_time)")
+    scheduler.add_job(**settings, id="a")
+
+    with pytest.raises(sa.exc.IntegrityError, match=r"jobs\.next_run_time|one_at_a_time"):
+        scheduler.add_job(**settings, id="b")
+    with pytest.raises(sa.exc.IntegrityError, match=r"jobs\.next_run_time|one_at_a_time"):
+        scheduler.add_jobs([{**settings, "id": id, "hours": len(id)} for id in ("bb", "c")])
+    assert [job.id for job in scheduler.get_jobs()] == ["a"]
+
+
+def test_when_the_key_of_another_table_is_taken_no_id_is_said_to_be(
+    store: SQLAlchemyJobStore, scheduler: ManualScheduler
+) -> None:
+    settings: dict[str, Any] = {"func": record, "trigger": "interval", "hours": 1}
+    execute(store, "CREATE TABLE log (id INTEGER UNIQUE)")
+    execute(store, "INSERT INTO log VALUES (1)")
+    for statement in LOG_JOBS[store.engine.dialect.name]:
+        execute(store, statement)
+
+    with pytest.raises(sa.exc.IntegrityError, match=r"log\.id|log_id_key|key 'id'"):
+        scheduler.add_job(**settings, id="a")
+    assert scheduler.get_jobs() == []
+
+
+LOG_JOBS = {
+    "sqlite": [
+        "CREATE TRIGGER logs AFTER INSERT ON apscheduler_jobs "
+        "BEGIN INSERT INTO log VALUES (1); END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION log_job() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN INSERT INTO log VALUES (1); RETURN NEW; END $$",
+        "CREATE TRIGGER logs AFTER INSERT ON apscheduler_jobs "
+        "FOR EACH ROW EXECUTE FUNCTION log_job()",
+    ],
+    "mysql": [
+        "CREATE TRIGGER logs AFTER INSERT ON apscheduler_jobs "
+        "FOR EACH ROW INSERT INTO log VALUES (1)"
+    ],
+}
+
+
 # --- MySQL and MariaDB --------------------------------------------------------------------------
 
 
