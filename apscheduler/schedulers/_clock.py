@@ -45,15 +45,19 @@ class ClockWatch:
         self._since: datetime | None = None  # the clock has not been set since it showed this
         self.shown: list[Span] = []
 
-    def set_back_by(self, now: datetime, elapsed: float) -> timedelta | None:
+    def set_back_by(self, now: datetime, elapsed: float | None) -> timedelta | None:
         """
         Return by how much the clock was set back since the last look; None if it was not set.
 
         It is negative if the clock was set forward.
 
         :param now: the time on the wall clock
-        :param elapsed: seconds on the clock that nobody can set
+        :param elapsed: seconds on the clock that nobody can set; None if there is no such clock
         """
+        if elapsed is None:
+            self._last = None
+            return None
+
         last, self._last = self._last, (now.astimezone(timezone.utc), elapsed)
         if last is None or self._since is None:
             self._since = self._last[0]

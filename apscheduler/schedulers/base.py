@@ -1243,10 +1243,13 @@ class BaseScheduler(metaclass=ABCMeta):
         """Return the current time; nothing else of the scheduler reads the clock."""
         return datetime.now(self.timezone)
 
-    def _elapsed(self) -> float:
-        """Return seconds on a clock that goes with :meth:`_now`, but cannot be set."""
-        # A clock that a test suite put in the place of ours is never taken to be set back.
-        return monotonic() if datetime is _computers_clock else self._now().timestamp()
+    def _elapsed(self) -> float | None:
+        """
+        Return seconds on a clock that goes with :meth:`_now`, but cannot be set.
+
+        None if there is none: a test suite has put a clock of its own in the place of ours.
+        """
+        return monotonic() if datetime is _computers_clock else None
 
     def _process_jobs(self) -> float | None:
         """

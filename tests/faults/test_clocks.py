@@ -589,6 +589,25 @@ def test_a_clock_of_a_test_suite_is_not_taken_to_be_set_back(
     assert "set back" not in caplog.text
 
 
+def test_nor_is_the_one_that_it_takes_the_place_of_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = TickedScheduler(timezone="UTC")
+    scheduler.start()
+    job = scheduler.add_job(print, "interval", minutes=10)
+    run_time = job.next_run_time
+    with monkeypatch.context() as patch:
+        patch.setattr(StubClock, "shown", MARCH_1 - TEN_YEARS)
+        patch.setattr("apscheduler.schedulers.base.datetime", StubClock)
+        scheduler.add_job(print, "interval", minutes=10)
+        scheduler._process_jobs()
+    scheduler._process_jobs()
+    scheduler.shutdown()
+
+    assert job.next_run_time == run_time
+    assert "set back" not in caplog.text
+
+
 def test_a_clock_that_stands_still_is_not_taken_to_be_set_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
