@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The submission that the code belongs to: a run that shuts its scheduler down and waits for that
 # must neither be waited for nor cancelled.
-own_submission: ContextVar[Submission] = ContextVar("apscheduler.own_submission")
+own_submission: ContextVar[Submission | None] = ContextVar("apscheduler.own_submission")
 
 # So many seconds a cancelled coroutine has to clean up; then it is left to itself.
 CANCEL_SECONDS = 1.0

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from ..executors._leftovers import HoldsRuns
-from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
+from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS, own_submission
 from ..executors.base import BaseExecutor
 from ._dispatch import Backlog
 from ._interrupts import is_amid_own_work
@@ -77,7 +77,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     _pass: _Pass | None = None  # the one that is going on beside the loop
     _after_pass: Callable[[], object] | None = None  # what waits for that pass to end
     _called_soon: dict[str, float]  # methods that the loop is about to call, and since when
-    _when_shut_down: Callable[[], object] | None = None  # from shutdown() to _shutdown()
+    _when_shut_down: Callable[[], object] | None = None  # None in a direct call of _shutdown()
     _shutdown_number = 0
     _stopping: Any = None  # the thread that waits for running jobs, beside the loop
 
@@ -322,23 +322,44 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
 
         :param then: called when all is stopped
         """
-        self._when_shut_down = then
-        self._call_for_shutdown(self._shutdown, wait)
+        self._call_for_shutdown(self._call_hook, wait, then)
 
-    def _call_for_shutdown(self, func: Callable[..., object], *args: Any) -> None:
-        """Call a function on the loop; if that does not run, call it here."""
+    def _call_for_shutdown(
+        self, go_on: Callable[..., object], wait: bool | float, then: Callable[[], object]
+    ) -> None:
+        """Go on with the shutdown on the loop; if that does not run, here."""
+        func = partial(self._unless_ended, self._shutdown_number, go_on, wait, then)
         # The context tells executors which run asks for this, so as not to wait for it.
         run: Callable[..., object] = copy_context().run
         is_amid = is_amid_own_work()  # then what a signal has interrupted has to go on first
+        if is_amid:  # it may be a run, and that has not asked for this
+            run(own_submission.set, None)
         if not self._is_loop_running():
             if is_amid:
-                self._start_beside(partial(run, func, *args), daemon=False)
+                self._start_beside(partial(run, func), daemon=False)
             else:
-                func(*args)
+                func()
         elif is_amid:
-            self._call_soon(run, func, *args)
+            self._call_soon(run, func)
         else:
-            self._on_loop(run, func, *args)
+            self._on_loop(run, func)
+
+    def _unless_ended(
+        self,
+        number: int,
+        go_on: Callable[..., object],
+        wait: bool | float,
+        then: Callable[[], object],
+    ) -> None:
+        """Go on with a shutdown, unless a start has ended it before the loop came to this."""
+        if self._shutting_down and number == self._shutdown_number:
+            go_on(wait, then)
+        else:
+            then()
+
+    def _call_hook(self, wait: bool | float, then: Callable[[], object]) -> None:
+        self._when_shut_down = then
+        self._shutdown(wait)
 
     def _on_loop(self, func: Callable[..., object], *args: Any) -> None:
         """Call a function on the loop: at once if this is its thread."""

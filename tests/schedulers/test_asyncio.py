@@ -398,6 +398,73 @@ class TestShutdown:
         recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
         loop.close()
 
+    @pytest.mark.parametrize("asked_by", ["signal", "thread", "hook"])
+    def test_one_that_the_loop_has_not_come_to_does_not_stop_a_scheduler_that_was_started_anew(
+        self, asked_by: str
+    ) -> None:
+        async def job() -> None:
+            if asked_by == "signal":
+                signal.raise_signal(signal.SIGTERM)
+            else:
+                shut_down = scheduler._shutdown if asked_by == "hook" else scheduler.shutdown
+                thread = Thread(target=shut_down)
+                thread.start()
+                thread.join()
+                loop.stop()
+
+        def stop_program(*_: object) -> None:
+            finished.append(scheduler.shutdown())
+            loop.stop()
+
+        finished: list[asyncio.Future[None]] = []
+        loop = asyncio.new_event_loop()
+        scheduler = AsyncIOScheduler(event_loop=loop)
+        recorder = Recorder(scheduler)
+        old = signal.signal(signal.SIGTERM, stop_program)
+        try:
+            scheduler.start()
+            scheduler.add_job(job)
+            loop.run_forever()
+        finally:
+            signal.signal(signal.SIGTERM, old)
+        scheduler.start()
+        recorder.events.clear()
+        scheduler.add_job(asyncio.sleep, args=[0])  # what was left over has its turn before
+        loop.run_until_complete(until(lambda: recorder.of(EVENT_JOB_EXECUTED)))
+        assert scheduler.running
+        assert all(future.done() for future in finished)
+        loop.run_until_complete(scheduler.shutdown())
+        loop.close()
+
+    @pytest.mark.parametrize("wait", [True, False, 0.01])
+    def test_a_job_that_a_signal_strikes_has_not_asked_for_it(self, wait: bool | float) -> None:
+        async def job() -> None:
+            signal.raise_signal(signal.SIGTERM)
+            await until(lambda: finished)
+            if wait is True:
+                await asyncio.sleep(0.01)  # it is waited for
+            else:
+                await asyncio.Event().wait()
+
+        async def main() -> Recorder:
+            scheduler = AsyncIOScheduler()
+            recorder = Recorder(scheduler)
+            old = signal.signal(
+                signal.SIGTERM, lambda *_: finished.append(scheduler.shutdown(wait))
+            )
+            try:
+                scheduler.start()
+                scheduler.add_job(job)
+                await until(lambda: finished)
+                await finished[0]
+            finally:
+                signal.signal(signal.SIGTERM, old)
+            return recorder
+
+        finished: list[asyncio.Future[None]] = []
+        outcome = "JOB_EXECUTED" if wait is True else "JOB_ERROR"
+        assert asyncio.run(main()).names[-2:] == [outcome, "SCHEDULER_SHUTDOWN"]
+
     @pytest.mark.parametrize("wait", [True, False, 3])
     def test_a_subclass_may_override_the_hook_of_old(self, wait: bool | float) -> None:
         class Scheduler(AsyncIOScheduler):
