@@ -34,7 +34,10 @@ CreateJob = Callable[[Mapping[str, Any], "BaseTrigger | str | None", dict[str, A
 
 
 def read_specs(
-    specs: Iterable[Mapping[str, Any]], create_trigger: CreateTrigger, create_job: CreateJob
+    specs: Iterable[Mapping[str, Any]],
+    create_trigger: CreateTrigger,
+    create_job: CreateJob,
+    shares_triggers: bool,
 ) -> Entries:
     """
     Create the jobs that the mappings describe.
@@ -42,6 +45,7 @@ def read_specs(
     :param create_trigger: makes a trigger of its name and arguments
     :param create_job: makes a job of its settings, its trigger or the name of it, and arguments of
         the trigger
+    :param shares_triggers: whether jobs that give equal arguments may have the same trigger
     :raises TypeError: if one is no mapping, or has no function
     """
     entries = Entries()
@@ -64,7 +68,7 @@ def read_specs(
             elif name not in _BESIDE_JOB:
                 trigger_args[name] = value
         trigger = spec.get("trigger")
-        if isinstance(trigger, str):
+        if shares_triggers and isinstance(trigger, str):
             trigger, trigger_args = triggers.find(trigger, trigger_args), {}
         job = create_job(settings, trigger, trigger_args)
         entries.append(job, spec.get("jobstore", "default"), spec.get("replace_existing", False))

@@ -802,12 +802,17 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         Add many jobs at once, which is much faster than one by one: all of them or none.
 
+        Jobs that are given the same trigger by its name, with equal numbers and strings as its
+        arguments, share one trigger object.
+
         :param specs: for each job, a mapping with the arguments of :meth:`add_job`
         :return: the jobs, in the same order
         :raises ConflictingIdError: if an id is taken, or given to two of them
         :raises: what else :meth:`add_job` raises; then no job was added
         """
-        entries = read_specs(specs, self._create_trigger, self._create_job)
+        entries = read_specs(
+            specs, self._create_trigger, self._create_job, self._makes_same_triggers()
+        )
         _check_ids_differ(entries)
         if not self._keep_aside(entries):
             self._add_entries(entries)
@@ -1378,6 +1383,11 @@ class BaseScheduler(metaclass=ABCMeta):
             trigger_args = {"timezone": self.timezone, **trigger_args}
         return self._create_plugin_instance("trigger", trigger, trigger_args)  # type: ignore[no-any-return]
 
+    def _makes_same_triggers(self) -> bool:
+        """Tell whether triggers of equal arguments are equal: programs may spread them out."""
+        methods = (self._create_trigger, self._create_plugin_instance)
+        return tuple(getattr(method, "__func__", None) for method in methods) == _make_triggers
+
     def _create_plugin_instance(
         self, type_: str, alias: str, constructor_kwargs: Mapping[str, Any]
     ) -> Any:
@@ -1434,6 +1444,9 @@ class BaseScheduler(metaclass=ABCMeta):
 
 # What _is_heard() compares with: a test suite may replace the method of the class, too.
 _dispatch_event = BaseScheduler._dispatch_event
+
+# What _makes_same_triggers() compares with.
+_make_triggers = (BaseScheduler._create_trigger, BaseScheduler._create_plugin_instance)
 
 # Plugins: the entry-point group, and the class that all of them derive from.
 _PLUGINS: dict[str, tuple[str, type]] = {

@@ -125,6 +125,30 @@ class TestManyJobs:
         assert first is second
         assert str(third) == "cron[hour='10']"
 
+    @pytest.mark.parametrize("is_class", [True, False], ids=["subclass", "instance"])
+    @pytest.mark.parametrize("hook", ["_create_trigger", "_create_plugin_instance"])
+    def test_each_has_a_trigger_of_its_own_where_a_program_has_a_hand_in_making_them(
+        self, hook: str, is_class: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Scheduler(BackgroundScheduler):
+            pass
+
+        scheduler = Scheduler(timezone="UTC")
+        make = getattr(scheduler, hook)
+        starts = [MARCH_1 + n * timedelta(seconds=1) for n in range(3)]
+        left = iter(starts)
+
+        def spread(*args: Any) -> Any:
+            return make(*args[:-1], {**args[-1], "start_date": next(left)})
+
+        monkeypatch.setattr(
+            Scheduler if is_class else scheduler,
+            hook,
+            staticmethod(spread) if is_class else spread,
+        )
+        added = scheduler.add_jobs(every_minute("a", "b", "c"))
+        assert [job.trigger.start_date for job in added] == starts
+
     def test_arguments_that_are_only_equal_are_not_mixed_up(
         self, scheduler: ManualScheduler
     ) -> None:
