@@ -111,7 +111,8 @@ class Adding:
         self._names = (*defaults, "next_run_time")
         self._now = now
         self._logger = logger
-        self._going_on: set[str] = set()  # ids of jobs whose run times were set before
+        # Jobs whose run times were set before, by the aliases of their stores and their ids.
+        self._going_on: set[tuple[str | None, str]] = set()
         self._undo: list[Callable[[], object]] = []  # takes back what was done, in its order
         # These overwrite bytes that cannot be restored.
         self._overwriting: list[tuple[BaseJobStore, list[Job]]] = []
@@ -171,9 +172,10 @@ class Adding:
 
     def _note_new_times(self, store: BaseJobStore, jobs: Iterable[Job]) -> None:
         """Leave run times alone that were set now, though the clock was set back before."""
-        if store._alias is not None:
-            ids = (job.id for job in jobs if job.id not in self._going_on)
-            self._backlog.set_backs.leave_out(store._alias, ids)
+        alias = store._alias
+        if alias is not None:
+            ids = (job.id for job in jobs if (alias, job.id) not in self._going_on)
+            self._backlog.set_backs.leave_out(alias, ids)
 
     def _add_new(self, store: BaseJobStore, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -234,7 +236,7 @@ class Adding:
                 replaced.append(existing)
                 replacing.append(job)
                 if keeps_time and job.trigger.is_same_schedule(existing.trigger):
-                    self._go_on(job, existing)
+                    self._go_on(store, job, existing)
             elif store.get_error_of_job(job.id) is not None:
                 unrestorable.append(job)
             else:
@@ -255,13 +257,13 @@ class Adding:
             gone = set(store.update_jobs(jobs))  # in the meantime
             self._add_new(store, [job for job in jobs if job.id in gone])
 
-    def _go_on(self, job: Job, existing: Job) -> None:
+    def _go_on(self, store: BaseJobStore, job: Job, existing: Job) -> None:
         """Let a job with an unchanged schedule go on where the one that it replaces was."""
         trigger = job.trigger
         self._undo.append(lambda: setattr(job, "trigger", trigger))
         job.trigger = existing.trigger  # its interval counts from where it did
         job.next_run_time = existing.next_run_time
-        self._going_on.add(job.id)
+        self._going_on.add((store._alias, job.id))
 
     def __enter__(self) -> Adding:
         return self

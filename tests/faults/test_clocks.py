@@ -453,6 +453,31 @@ def test_a_job_that_goes_on_as_it_is_added_again_follows_a_clock_that_was_set_ba
     assert runs == pytest.approx([1800])
 
 
+def test_one_that_is_new_in_another_store_does_not_though_it_has_the_same_id(
+    scheduler: WorldScheduler,
+) -> None:
+    world = scheduler.world
+    scheduler.add_jobstore("memory", "other")
+    runs: dict[str, list[float]] = {"default": [], "other": []}
+
+    def note(alias: str) -> None:
+        runs[alias].append(world.awake)
+
+    def add(*aliases: str) -> None:
+        same = {"trigger": "interval", "minutes": 30, "id": "again", "replace_existing": True}
+        scheduler.add_jobs(
+            {**same, "func": note, "args": [alias], "jobstore": alias} for alias in aliases
+        )
+
+    add("default")
+    world.at(100, lambda: world.set_clock(-HOUR))
+    world.at(110, lambda: add("default", "other"))
+
+    scheduler.run(2000)
+
+    assert runs == {"default": pytest.approx([1800]), "other": pytest.approx([1910])}
+
+
 def test_a_run_time_follows_what_the_clock_was_set_back_by_after_it_was_set(
     world: World,
 ) -> None:
