@@ -148,7 +148,7 @@ class Backlog:
         # Jobs whose unknown executor was logged already.
         self.without_executor: set[tuple[str, str]] = set()
         # Stores that failed, and when to look at each again: a look may take long to fail. One
-        # that has answered to somebody else meanwhile is taken out.
+        # in which somebody else has added or changed a job meanwhile is taken out.
         self.resting: dict[str, datetime] = {}
 
     def make_ready(self, advances: Sequence[Advance]) -> None:
