@@ -31,8 +31,8 @@ class AsyncIOScheduler(EventLoopScheduler):
     """
 
     _known_options = (*EventLoopScheduler._known_options, "event_loop")
-    _eventloop: Any = None  # given or assigned, or else the one found by the last start
-    _found_loop: Any = None
+    _given_loop: Any = None  # as an option, or assigned
+    _loop_in_use: Any = None  # that one, or else the one found by the last start
     _finished: asyncio.Future[None] | None = None  # of the last shutdown
     # Jobs run in the context of the start: not, say, in that of the request that added one.
     _context: Context
@@ -47,6 +47,15 @@ class AsyncIOScheduler(EventLoopScheduler):
         super()._configure(config)
         self._eventloop = loop
 
+    @property
+    def _eventloop(self) -> Any:
+        """The loop that the scheduler runs on; as in 3.x, programs may assign it."""
+        return self._loop_in_use
+
+    @_eventloop.setter
+    def _eventloop(self, loop: Any) -> None:
+        self._given_loop = self._loop_in_use = loop
+
     def start(self, paused: bool = False) -> None:
         """
         Start on the running event loop; see the base class.
@@ -58,13 +67,12 @@ class AsyncIOScheduler(EventLoopScheduler):
     def _enter_start(self) -> None:
         loop = None if self.running else self._find_loop()
         super()._enter_start()
-        if loop is not self._eventloop:
-            self._eventloop = self._found_loop = loop
+        self._loop_in_use = loop
         self._context = copy_context()
 
     def _find_loop(self) -> Any:
-        loop = self._eventloop
-        if loop is None or loop is self._found_loop:
+        loop = self._given_loop
+        if loop is None:
             loop = _running_loop(type(self).__name__)
         if loop.is_closed():
             raise RuntimeError(f"Cannot start on {loop!r}: it is closed")
@@ -84,7 +92,7 @@ class AsyncIOScheduler(EventLoopScheduler):
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
         self._enter_shutdown(wait)
-        finished: asyncio.Future[None] = self._eventloop.create_future()
+        finished: asyncio.Future[None] = self._loop_in_use.create_future()
         self._finished = finished
 
         def finish() -> None:
@@ -106,19 +114,19 @@ class AsyncIOScheduler(EventLoopScheduler):
             await self._finished
 
     def _is_loop_running(self) -> bool:
-        return bool(self._eventloop.is_running())
+        return bool(self._loop_in_use.is_running())
 
     def _on_loop(self, func: Callable[..., object], *args: Any) -> None:
-        if is_running_here(self._eventloop):
+        if is_running_here(self._loop_in_use):
             func(*args)
         else:
             self._call_soon(func, *args)
 
     def _call_soon(self, func: Callable[..., object], *args: Any) -> None:
-        self._eventloop.call_soon_threadsafe(func, *args, context=self._context.copy())
+        self._loop_in_use.call_soon_threadsafe(func, *args, context=self._context.copy())
 
     def _call_later(self, seconds: float, func: Callable[[], object]) -> asyncio.TimerHandle:
-        handle: asyncio.TimerHandle = self._eventloop.call_later(seconds, func)
+        handle: asyncio.TimerHandle = self._loop_in_use.call_later(seconds, func)
         return handle
 
     def _cancel(self, timer: asyncio.TimerHandle) -> None:

@@ -30,8 +30,8 @@ class TornadoScheduler(AsyncIOScheduler):
     """
 
     _known_options = (*BaseScheduler._known_options, "io_loop")
-    _ioloop: Any = None  # given or assigned, or else the one found by the last start
-    _found_ioloop: Any = None
+    _given_ioloop: Any = None  # as an option, or assigned
+    _ioloop_in_use: Any = None  # that one, or else the one found by the last start
 
     def _configure(self, config: dict[str, Any]) -> None:
         if "event_loop" in config:
@@ -48,12 +48,21 @@ class TornadoScheduler(AsyncIOScheduler):
         super()._configure(config)
         self._ioloop = loop
 
+    @property
+    def _ioloop(self) -> Any:
+        """The loop that the scheduler runs on; as in 3.x, programs may assign it."""
+        return self._ioloop_in_use
+
+    @_ioloop.setter
+    def _ioloop(self, loop: Any) -> None:
+        self._given_ioloop = self._ioloop_in_use = loop
+
     def _find_loop(self) -> Any:
-        if self._ioloop is None or self._ioloop is self._found_ioloop:
-            self._ioloop = self._found_ioloop = IOLoop.current()
-        loop = self._ioloop.asyncio_loop
+        given = self._given_ioloop
+        self._ioloop_in_use = IOLoop.current() if given is None else given
+        loop = self._ioloop_in_use.asyncio_loop
         if loop.is_closed():
-            raise RuntimeError(f"Cannot start on {self._ioloop!r}: it is closed")
+            raise RuntimeError(f"Cannot start on {self._ioloop_in_use!r}: it is closed")
 
         return loop
 

@@ -100,6 +100,25 @@ class TestStart:
 
         asyncio.run(main())
 
+    @pytest.mark.parametrize("is_assigned", [True, False])
+    def test_a_loop_that_is_given_is_used_though_an_earlier_start_had_found_it(
+        self, is_assigned: bool
+    ) -> None:
+        async def main() -> None:
+            async with scheduler:
+                pass
+
+        scheduler = AsyncIOScheduler()
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        if is_assigned:
+            scheduler._eventloop = loop
+        else:
+            scheduler.configure(event_loop=loop)
+        scheduler.start()
+        loop.run_until_complete(scheduler.shutdown())
+        loop.close()
+
     def test_it_refuses_a_closed_loop(self) -> None:
         loop = asyncio.new_event_loop()
         loop.close()

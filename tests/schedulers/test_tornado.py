@@ -44,6 +44,28 @@ def test_it_takes_the_current_loop_when_it_starts() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("is_assigned", [True, False])
+def test_a_loop_that_is_given_is_used_though_an_earlier_start_had_found_it(
+    io_loop: IOLoop, is_assigned: bool
+) -> None:
+    async def start_and_stop() -> None:
+        async with scheduler:
+            pass
+
+    async def start_elsewhere() -> None:
+        scheduler.start()
+
+    scheduler = TornadoScheduler()
+    io_loop.run_sync(start_and_stop)
+    if is_assigned:
+        scheduler._ioloop = io_loop
+    else:
+        scheduler.configure(io_loop=io_loop)
+    asyncio.run(start_elsewhere())
+    assert scheduler._ioloop is io_loop
+    scheduler.shutdown()
+
+
 def test_the_option_of_another_scheduler_is_refused() -> None:
     loop = asyncio.new_event_loop()
     with pytest.raises(ValueError, match="give it io_loop="):
