@@ -140,11 +140,20 @@ class BaseExecutor(metaclass=ABCMeta):
                 "Error running job %s", job_id, exc_info=(type(exc), exc, traceback)
             )
 
-    def _run(self, job: Job, run_times: list[datetime]) -> list[JobExecutionEvent]:
-        """Run the job in this very thread, and report what became of it; return that, too."""
+    def _run(
+        self,
+        job: Job,
+        run_times: list[datetime],
+        cancels: Callable[[BaseException], bool] | None = None,
+    ) -> list[JobExecutionEvent]:
+        """
+        Run the job in this very thread, and report what became of it; return that, too.
+
+        :param cancels: as for :func:`run_job`
+        """
         alias = job._jobstore_alias
         try:
-            events = run_job(job, alias, run_times, self._logger.name)
+            events = run_job(job, alias, run_times, self._logger.name, cancels)
         except BaseException as exc:
             self._fail(job, run_times, exc)
             return [_error_event(job, alias, run_time, exc) for run_time in run_times]
@@ -174,7 +183,11 @@ class BaseExecutor(metaclass=ABCMeta):
 
 
 def run_job(
-    job: Job, jobstore_alias: str | None, run_times: list[datetime], logger_name: str
+    job: Job,
+    jobstore_alias: str | None,
+    run_times: list[datetime],
+    logger_name: str,
+    cancels: Callable[[BaseException], bool] | None = None,
 ) -> list[JobExecutionEvent]:
     """
     Call the job once for each run time, and return what became of each run.
@@ -184,11 +197,14 @@ def run_job(
     :param jobstore_alias: alias of the store that holds the job, for the events
     :param run_times: the times that the runs were scheduled for, oldest first
     :param logger_name: name of the logger to report to
+    :param cancels: tells whether what one run raised keeps the others from being made
     """
     runs = Runs(job, jobstore_alias, logger_name)
     for run_time in runs.due(run_times):
         with runs.recording(run_time) as outcome:
             outcome.retval = complete(job.func(*job.args, **job.kwargs), job.func)
+        if cancels is not None and outcome.exception is not None and cancels(outcome.exception):
+            runs.cancel(outcome.exception)
 
     return runs.events
 

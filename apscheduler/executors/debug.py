@@ -16,7 +16,7 @@ class DebugExecutor(BaseExecutor):
     Runs each job in the thread that hands it over, which waits until it has ended.
 
     Ctrl+C during a job of the main thread ends in ``EVENT_JOB_ERROR``, and then gets out of the
-    scheduler.
+    scheduler. Other due runs of the same job are not made then, and told as errors, too.
     """
 
     def runs_inline(self) -> bool:
@@ -24,9 +24,15 @@ class DebugExecutor(BaseExecutor):
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         self._taken = run_times  # whatever strikes now, it is told
-        events = self._run(job, run_times)
-        # A test suite may have a stand-in for the scheduler: one without this, or a mock of it.
-        is_interrupt = getattr(self._scheduler, "_is_interrupt", lambda exc: False)
+        try:
+            events = self._run(job, run_times, self._is_interrupt)
+        finally:
+            self._taken = run_times  # a job that shuts down has had others taken meanwhile
         for event in events:
-            if event.exception is not None and is_interrupt(event.exception) is True:
+            if event.exception is not None and self._is_interrupt(event.exception):
                 raise event.exception
+
+    def _is_interrupt(self, exc: BaseException) -> bool:
+        # A test suite may have a stand-in for the scheduler: one without this, or a mock of it.
+        is_interrupt = getattr(self._scheduler, "_is_interrupt", None)
+        return is_interrupt is not None and is_interrupt(exc) is True

@@ -78,9 +78,9 @@ class Handover:
             for lock in held:
                 self._inline.remove(lock)
                 lock.release()
-
-        if held and self._scheduler._backlog is not backlog:
-            self.drop(backlog)  # the scheduler has stopped meanwhile, and left this to us
+            if held and self._scheduler._backlog is not backlog:
+                # The scheduler has stopped meanwhile, and left what Ctrl+C has left to this.
+                self.drop(backlog)
 
     def _note_inline(self, held: list[Any]) -> None:
         """Let a shutdown know that this thread runs jobs, until it has handed over all."""

@@ -7,13 +7,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from apscheduler import current_job, current_run_time, current_scheduler
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MISSED,
+    EVENT_SCHEDULER_SHUTDOWN,
+)
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
@@ -186,6 +191,53 @@ def test_what_a_signal_raises_during_a_job_is_told_and_gets_out(
     assert type(recorder.events[0].exception) is error
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_ctrl_c_after_a_job_has_shut_down_loses_none_of_the_runs_that_were_due_with_it(
+    wait: bool,
+) -> None:
+    scheduler = BlockingScheduler(executors={"default": DebugExecutor()})
+    recorder = Recorder(scheduler, OUTCOMES)
+    at = datetime.now(timezone.utc)
+    scheduler.add_job(scheduler.shutdown, args=[wait], next_run_time=at, id="1")
+    scheduler.add_job(signal.raise_signal, args=[signal.SIGINT], next_run_time=at, id="2")
+    scheduler.add_job(jobs.nothing, next_run_time=at, id="3")
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.start()
+
+    assert sorted(event.job_id for event in recorder.events) == ["1", "2", "3"]
+    told = {event.job_id: event.code for event in recorder.events}
+    assert (told["2"], told["3"]) == (EVENT_JOB_ERROR, EVENT_JOB_MISSED)
+
+
+def test_ctrl_c_during_a_job_keeps_its_other_runs_from_starting_and_they_are_told() -> None:
+    scheduler = BlockingScheduler(executors={"default": DebugExecutor()})
+    recorder = Recorder(scheduler, OUTCOMES)
+    begin = datetime.now(timezone.utc) - timedelta(hours=2.5)
+    begun: list[None] = []
+
+    def press() -> None:
+        begun.append(None)
+        signal.raise_signal(signal.SIGINT)
+
+    scheduler.add_job(
+        press,
+        "interval",
+        hours=1,
+        start_date=begin,
+        next_run_time=begin,
+        coalesce=False,
+        misfire_grace_time=None,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.start()
+    scheduler.shutdown()
+
+    assert len(begun) == 1
+    assert [event.code for event in recorder.events] == [EVENT_JOB_ERROR] * 3
+    assert {type(event.exception) for event in recorder.events} == {KeyboardInterrupt}
+
+
 def test_ctrl_c_during_the_last_runs_of_a_shutdown_closes_the_rest_all_the_same() -> None:
     class Store(MemoryJobStore):
         is_closed = False
@@ -214,8 +266,7 @@ def test_ctrl_c_during_the_last_runs_of_a_shutdown_closes_the_rest_all_the_same(
     scheduler.pause()  # the second one stays behind, for the shutdown to hand over
     paused.set()
     recorder.wait_for()
-    while scheduler._handover.runs_inline_elsewhere():
-        pass
+    scheduler._handover.wait_for_inline(PATIENCE)
     with pytest.raises(KeyboardInterrupt):
         scheduler.shutdown()
 
