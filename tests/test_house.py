@@ -53,13 +53,20 @@ HOMES = {
 }
 
 
+def is_package(module: str) -> bool:
+    return ROOT.joinpath(*module.split(".")).is_dir()
+
+
+def tree_of(module: str) -> ast.AST:
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if is_package(module) else path.with_suffix(".py")
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def imports_of(module: str) -> Iterator[str]:
     """Yield the full name of each module imported at run time, in functions too."""
-    path = ROOT.joinpath(*module.split("."))
-    is_package = path.is_dir()
-    file = path / "__init__.py" if is_package else path.with_suffix(".py")
-    package = module if is_package else module.rpartition(".")[0]
-    todo: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
+    package = module if is_package(module) else module.rpartition(".")[0]
+    todo = [tree_of(module)]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -93,6 +100,27 @@ def test_imports_go_one_way(module: str) -> None:
 
         allowed = HEIGHT[source] < HEIGHT[part] or {source, part} <= LAYERS[0]
         assert allowed, f"{module} may not import {imported}, which stands beside or above it"
+
+
+LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical", "log")
+
+
+def lines_that_log(node: ast.AST) -> Iterator[int]:
+    """Yield the lines that log other than inside of ``with log_may_fail``."""
+    if isinstance(node, ast.With) and "log_may_fail" in map(
+        ast.unparse, (item.context_expr for item in node.items)
+    ):
+        return
+    is_call = isinstance(node, ast.Attribute) and node.attr in LOG_METHODS
+    if is_call and "logg" in ast.unparse(node.value):
+        yield node.lineno
+    for child in ast.iter_child_nodes(node):
+        yield from lines_that_log(child)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_depends_on_what_is_logged(module: str) -> None:
+    assert list(lines_that_log(tree_of(module))) == []
 
 
 @pytest.mark.parametrize("module", MODULES)

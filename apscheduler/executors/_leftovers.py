@@ -7,6 +7,8 @@ import logging
 import os
 from abc import abstractmethod
 
+from .._log import log_may_fail
+
 logger = logging.getLogger("apscheduler")
 
 
@@ -41,4 +43,5 @@ def _tell_at_exit() -> None:
         try:
             holder._tell_at_exit()
         except Exception:
-            logger.exception("%r failed to tell of the runs that the exit cuts off", holder)
+            with log_may_fail:
+                logger.exception("%r failed to tell of the runs that the exit cuts off", holder)

@@ -10,6 +10,7 @@ from threading import Condition, get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .._log import log_may_fail
 from ._claims import Claimable
 from ._leftovers import HoldsRuns
 from .base import BaseExecutor, LoopEndedError, Runs
@@ -328,4 +329,5 @@ class LoopExecutor(BaseExecutor, HoldsRuns):
             try:
                 future.cancel()
             except RuntimeError:
-                self._logger.debug("%r cannot be cancelled: its loop was closed", future)
+                with log_may_fail:
+                    self._logger.debug("%r cannot be cancelled: its loop was closed", future)

@@ -36,7 +36,8 @@ def read_max_workers(value: Any) -> int:
         raise (TypeError if isinstance(exc, TypeError) else ValueError)(words) from exc
 
     if isinstance(value, float) and number != value:
-        logger.warning("%s -- the fraction is cut off", words)
+        with log_may_fail:
+            logger.warning("%s -- the fraction is cut off", words)
     return number
 
 

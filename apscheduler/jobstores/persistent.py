@@ -13,6 +13,7 @@ from operator import itemgetter
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._log import log_may_fail
 from .._refs import unwatch_aliases, watch_aliases
 from .._time import datetime_to_utc_timestamp, utc_timestamp_to_datetime
 from ..job import Job
@@ -200,7 +201,8 @@ class PersistentJobStore(BaseJobStore):
 
         if job_id in self._parked:
             del self._parked[job_id]
-            self._logger.info('Job "%s" can be restored again', job_id)
+            with log_may_fail:
+                self._logger.info('Job "%s" can be restored again', job_id)
 
         return job
 
@@ -237,13 +239,14 @@ class PersistentJobStore(BaseJobStore):
 
         known = self._parked.get(job_id)
         if known is None or known.reason != reason:
-            self._logger.error(
-                'Job "%s" in job store "%s" cannot be restored and will not run; '
-                "it is kept as it is -- %s",
-                job_id,
-                self._alias,
-                reason,
-            )
+            with log_may_fail:
+                self._logger.error(
+                    'Job "%s" in job store "%s" cannot be restored and will not run; '
+                    "it is kept as it is -- %s",
+                    job_id,
+                    self._alias,
+                    reason,
+                )
         _drop_tracebacks(exc)
         self._parked[job_id] = Parked(reason, exc, attempt)
         self._still_parked.add(job_id)
@@ -298,10 +301,11 @@ class PersistentJobStore(BaseJobStore):
         try:
             self._delete(job_ids)
         except Exception:  # the first error is the one to raise
-            self._logger.exception(
-                "%d jobs stay that were to be added together with others, which failed",
-                len(job_ids),
-            )
+            with log_may_fail:
+                self._logger.exception(
+                    "%d jobs stay that were to be added together with others, which failed",
+                    len(job_ids),
+                )
 
     @contextmanager
     def _forgetting(self, job_ids: Iterable[str]) -> Iterator[None]:

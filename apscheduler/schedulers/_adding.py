@@ -59,7 +59,10 @@ def first_run_time(
     first = trigger.get_first_fire_time(None, now)
     if first is None:
         check_ever_runs(trigger, name, now)
-        logger.warning('Job "%s" will not run: %s has no time to run from now on', name, trigger)
+        with log_may_fail:
+            logger.warning(
+                'Job "%s" will not run: %s has no time to run from now on', name, trigger
+            )
 
     return first
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._log import log_may_fail
 from .._refs import asint, ref_to_obj
 from .._settings import check_grace_time_length, read_coalesce, suggest
 
@@ -150,13 +151,14 @@ def warn_of_unprefixed(
     """Log each option that is passed over only because it does not begin with the prefix."""
     for option in given:
         if prefix and not option.startswith(prefix) and option.partition(".")[0] in known:
-            logger.warning(
-                'The option "%s" is ignored, for it does not begin with "%s": write "%s", give it '
-                "as a keyword, or call configure() with prefix=None",
-                option,
-                prefix,
-                prefix + option,
-            )
+            with log_may_fail:
+                logger.warning(
+                    'The option "%s" is ignored, for it does not begin with "%s": write "%s", '
+                    "give it as a keyword, or call configure() with prefix=None",
+                    option,
+                    prefix,
+                    prefix + option,
+                )
 
 
 def warn_of_unknown(
@@ -166,4 +168,5 @@ def warn_of_unknown(
     names = sorted(known)
     for name in given:
         if name not in names:
-            logger.warning("Unknown %s %r is ignored%s", kind, name, suggest(name, names))
+            with log_may_fail:
+                logger.warning("Unknown %s %r is ignored%s", kind, name, suggest(name, names))

@@ -7,6 +7,8 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from .._log import log_may_fail
+
 if TYPE_CHECKING:
     from .base import BaseScheduler
 
@@ -92,8 +94,9 @@ class BoundedStop:
         if is_closed:
             self._scheduler._leave_shutdown()
         else:
-            self._scheduler._logger.error(
-                "The scheduler starts no more jobs, but a job store, a trigger or an executor "
-                "does not answer: job stores are closed when it does, and the scheduler cannot be "
-                "started again before"
-            )
+            with log_may_fail:
+                self._scheduler._logger.error(
+                    "The scheduler starts no more jobs, but a job store, a trigger or an executor "
+                    "does not answer: job stores are closed when it does, and the scheduler "
+                    "cannot be started again before"
+                )

@@ -12,6 +12,7 @@ from threading import Event, Thread, current_thread, get_ident, local
 from time import monotonic
 from typing import Any
 
+from .._log import log_may_fail
 from ..executors._leftovers import HoldsRuns
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS, own_submission
 from ..executors.base import BaseExecutor
@@ -158,11 +159,12 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             self._call_once_soon(self._tick)
         except RuntimeError as exc:
             if self.running:  # it may have been shut down meanwhile
-                self._logger.error(
-                    "No job will run any more, for the event loop has ended (%s): shut the "
-                    "scheduler down, and start it on a loop that runs",
-                    exc,
-                )
+                with log_may_fail:
+                    self._logger.error(
+                        "No job will run any more, for the event loop has ended (%s): shut the "
+                        "scheduler down, and start it on a loop that runs",
+                        exc,
+                    )
 
     def _tick(self) -> None:
         """Look for due jobs: here or, if a job store may keep the loop waiting, in a thread."""
@@ -204,9 +206,10 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         try:
             wait_seconds = look()
         except BaseException:  # no signal ends this thread: it is a fault of some part
-            self._logger.exception(
-                "Looking for due jobs failed -- trying again in %s seconds", wait_seconds
-            )
+            with log_may_fail:
+                self._logger.exception(
+                    "Looking for due jobs failed -- trying again in %s seconds", wait_seconds
+                )
         finally:
             _beside_loop.scheduler = None
             if self._backlog is not backlog:  # a shutdown did not wait for the end of this
@@ -224,7 +227,10 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         if self._pass is own:
             self._pass = None
             if self.running:
-                self._logger.exception("The event loop ended before the scheduler was shut down")
+                with log_may_fail:
+                    self._logger.exception(
+                        "The event loop ended before the scheduler was shut down"
+                    )
                 self._drop_runs()
             else:  # a shutdown waits for the end of this
                 self._shut_down_without_loop(False, _do_nothing)
@@ -421,7 +427,10 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             self._timeout = self._call_later(patience, give_up)
 
     def _give_up_pass(self, wait: bool | float, then: Callable[[], object]) -> None:
-        self._logger.error("A job store does not answer: the scheduler shuts down all the same")
+        with log_may_fail:
+            self._logger.error(
+                "A job store does not answer: the scheduler shuts down all the same"
+            )
         self._let_exit_pass_over()
         self._pass = self._after_pass = None
         self._shut_down_parts(wait, then)
@@ -482,10 +491,11 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
             if closing is not None:
                 closing.join(None if wait is True else STORE_SECONDS)
             if closing is not None and closing.is_alive():
-                self._logger.error(
-                    "A job store does not answer: it is closed when it does, and the scheduler "
-                    "cannot be started again before"
-                )
+                with log_may_fail:
+                    self._logger.error(
+                        "A job store does not answer: it is closed when it does, and the "
+                        "scheduler cannot be started again before"
+                    )
                 self._let_exit_pass_over()
                 self._call_soon_or_here(then)
                 then = _do_nothing

@@ -95,10 +95,11 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
 
         self._hand_over_ready_runs()
         if not self._daemon:
-            self._logger.error(
-                "No more jobs will run: the main thread has ended, and Python's process pools "
-                "with it. Have the main thread wait, or run jobs in threads"
-            )
+            with log_may_fail:
+                self._logger.error(
+                    "No more jobs will run: the main thread has ended, and Python's process pools "
+                    "with it. Have the main thread wait, or run jobs in threads"
+                )
 
     def _after_fork(self) -> None:
         super()._after_fork()
@@ -150,4 +151,5 @@ def _shut_down_at_exit() -> None:
                 scheduler._is_exiting = True
                 scheduler.shutdown()
         except BaseException:  # the others are to be shut down, too
-            scheduler._logger.exception("Shutting down at the exit of the interpreter failed")
+            with log_may_fail:
+                scheduler._logger.exception("Shutting down at the exit of the interpreter failed")

@@ -251,7 +251,8 @@ class BaseScheduler(metaclass=ABCMeta):
         finally:
             self._is_starting = False
 
-        self._logger.info("Scheduler started")
+        with log_may_fail:
+            self._logger.info("Scheduler started")
         try:
             self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_START))
         finally:  # Ctrl+C that strikes a listener leaves it running, as one that strikes later
@@ -419,7 +420,8 @@ class BaseScheduler(metaclass=ABCMeta):
         if not self._handover.runs_inline():  # else that thread makes the rest
             self._handover.drop(backlog)
         self._shutting_down = False
-        self._logger.info("Scheduler has been shut down")
+        with log_may_fail:
+            self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
 
     def _before_exit(self) -> None:
@@ -445,13 +447,16 @@ class BaseScheduler(metaclass=ABCMeta):
             try:
                 part.after_fork()
             except Exception:
-                self._logger.exception("%r failed to get over a fork", part)
+                with log_may_fail:
+                    self._logger.exception("%r failed to get over a fork", part)
 
         if was_running:
-            self._logger.warning(
-                "This process was forked from one with a running scheduler, which goes on in that "
-                "process only; here it is stopped. To run jobs in this process, too, call start()"
-            )
+            with log_may_fail:
+                self._logger.warning(
+                    "This process was forked from one with a running scheduler, which goes on in "
+                    "that process only; here it is stopped. To run jobs in this process, too, "
+                    "call start()"
+                )
 
     def _stop_parts(self, wait: bool | float) -> None:
         # The locks are not held: jobs that are waited for may need them.
@@ -513,7 +518,8 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
         if self._change_state(STATE_RUNNING, STATE_PAUSED):
-            self._logger.info("Paused scheduler job processing")
+            with log_may_fail:
+                self._logger.info("Paused scheduler job processing")
             self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_PAUSED))
 
     def resume(self) -> None:
@@ -523,7 +529,8 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
         if self._change_state(STATE_PAUSED, STATE_RUNNING):
-            self._logger.info("Resumed scheduler job processing")
+            with log_may_fail:
+                self._logger.info("Resumed scheduler job processing")
             self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_RESUMED))
             self.wakeup()
 
@@ -1015,7 +1022,8 @@ class BaseScheduler(metaclass=ABCMeta):
             alias = self._remove_from_store(job_id, jobstore)
 
         self._tell(EVENT_JOB_REMOVED, job_id, alias)
-        self._logger.info("Removed job %s", job_id)
+        with log_may_fail:
+            self._logger.info("Removed job %s", job_id)
         if self._backlog.dropped:
             self.wakeup()
 
@@ -1097,11 +1105,12 @@ class BaseScheduler(metaclass=ABCMeta):
         write_jobs(self.get_jobs(jobstore), outfile)
         left_out = len(self.get_unrestorable_jobs(jobstore))
         if left_out:
-            self._logger.warning(
-                "%d jobs that cannot be restored were not exported: get_unrestorable_jobs() lists "
-                "them",
-                left_out,
-            )
+            with log_may_fail:
+                self._logger.warning(
+                    "%d jobs that cannot be restored were not exported: get_unrestorable_jobs() "
+                    "lists them",
+                    left_out,
+                )
 
     def import_jobs(self, infile: Any, jobstore: str = "default") -> None:
         """
@@ -1157,9 +1166,10 @@ class BaseScheduler(metaclass=ABCMeta):
                     check_ever_runs(job.trigger, job.name, self._now())
             self._pending_jobs.extend(entries)
 
-        self._logger.info(
-            "Adding job tentatively -- it will be properly scheduled when the scheduler starts"
-        )
+        with log_may_fail:
+            self._logger.info(
+                "Adding job tentatively -- it will be properly scheduled when the scheduler starts"
+            )
         return True
 
     def _real_add_job(self, job: Job, jobstore_alias: str, replace_existing: bool) -> None:
@@ -1227,20 +1237,22 @@ class BaseScheduler(metaclass=ABCMeta):
     def _announce_added(self, entries: Iterable[Entry]) -> None:
         is_heard = self._is_heard(EVENT_JOB_ADDED)
         for job, alias, _ in entries:
-            self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
+            with log_may_fail:
+                self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
             if job.executor not in self._executors:
                 self._warn_of_unknown_executor(job)
             if is_heard:
                 self._dispatch_event(JobEvent(EVENT_JOB_ADDED, job.id, alias))
 
     def _warn_of_unknown_executor(self, job: Job) -> None:
-        self._logger.warning(
-            'Job "%s" will not run until its executor is added: there is none by the alias of '
-            '"%s"%s',
-            job.name,
-            job.executor,
-            suggest(job.executor, self._executors),
-        )
+        with log_may_fail:
+            self._logger.warning(
+                'Job "%s" will not run until its executor is added: there is none by the alias of '
+                '"%s"%s',
+                job.name,
+                job.executor,
+                suggest(job.executor, self._executors),
+            )
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -1274,11 +1286,13 @@ class BaseScheduler(metaclass=ABCMeta):
         if backlog.stuck and self.state == STATE_RUNNING:
             next_look = earliest((next_look, backlog.earliest_retry()))
         if next_look is None:
-            self._logger.debug("No jobs; waiting until a job is added")
+            with log_may_fail:
+                self._logger.debug("No jobs; waiting until a job is added")
             return None
 
         wait_seconds = max(next_look.timestamp() - self._now().timestamp(), 0.0)
-        self._logger.debug("Next wakeup is due at %s (in %f seconds)", next_look, wait_seconds)
+        with log_may_fail:
+            self._logger.debug("Next wakeup is due at %s (in %f seconds)", next_look, wait_seconds)
         return wait_seconds
 
     def _look(self) -> float | None:

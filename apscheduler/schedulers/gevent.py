@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .._log import log_may_fail
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS
 from ..executors.base import BaseExecutor
 from ..executors.gevent import GeventExecutor, call_in_hub, has_thread
@@ -100,10 +101,11 @@ class GeventScheduler(WithBlock, BlockingScheduler):
 
         seconds = None if wait is True else wait + TURN_SECONDS
         if not call_in_hub(hub, super().shutdown, wait, seconds=seconds):
-            self._logger.error(
-                "The scheduler cannot shut down before a job or a job store lets the other "
-                "greenlets of its thread have their turn"
-            )
+            with log_may_fail:
+                self._logger.error(
+                    "The scheduler cannot shut down before a job or a job store lets the other "
+                    "greenlets of its thread have their turn"
+                )
 
     def _stop(self, wait: bool | float) -> None:
         if gevent.getcurrent() is gevent.get_hub():

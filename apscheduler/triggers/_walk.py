@@ -14,6 +14,7 @@ from threading import local
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from .._log import log_may_fail
 from ._dates import instant_of
 
 if TYPE_CHECKING:
@@ -82,13 +83,15 @@ def step_past(trigger: BaseTrigger, start: datetime, limit: datetime) -> datetim
             own, instant = following, reached
         else:
             following = None
-            logger.warning(
-                "%s was gone through up to %s, and is taken to have no time after %s: that is too "
-                "far away -- let its class have a get_first_fire_time() that computes the time",
-                trigger,
-                own,
-                limit,
-            )
+            with log_may_fail:
+                logger.warning(
+                    "%s was gone through up to %s, and is taken to have no time after %s: that is "
+                    "too far away -- let its class have a get_first_fire_time() that computes the "
+                    "time",
+                    trigger,
+                    own,
+                    limit,
+                )
 
         _remember(trigger, own)
         return following

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from operator import is_
 from typing import Any, TypeVar
 
+from .._log import log_may_fail
 from .._refs import obj_to_ref, ref_to_obj
 from .._time import UTC, datetime_utc_add, is_later
 from ._dates import just_before
@@ -316,12 +317,13 @@ class AndTrigger(BaseCombiningTrigger):
         return min(first, next_fire_time, key=_instant)
 
     def _warn_of_no_match(self) -> None:
-        logger.warning(
-            "%s found no common time in %d rounds, so it is taken to have ended "
-            "-- raise max_iterations to search on",
-            self,
-            self.max_iterations,
-        )
+        with log_may_fail:
+            logger.warning(
+                "%s found no common time in %d rounds, so it is taken to have ended "
+                "-- raise max_iterations to search on",
+                self,
+                self.max_iterations,
+            )
 
     def is_same_schedule(self, other: object) -> bool:
         """Tell whether both combine the same schedules in the same order and manner."""

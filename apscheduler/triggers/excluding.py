@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence, Sized
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any, cast
 
+from .._log import log_may_fail
 from .._time import UTC, asdate, astimezone, exists, is_later, localize
 from ._dates import instant_of, just_before
 from ._walk import one_search
@@ -162,9 +163,10 @@ class ExcludingTrigger(BaseTrigger):
             limit = _later(fire_time, *exclusion) if _has_one_zone(part) else fire_time
             fire_time = part.get_first_fire_time(limit, now)
 
-        logger.warning(
-            "%s excludes %d times on end, so it is taken to have ended", self, MAX_EXCLUSIONS
-        )
+        with log_may_fail:
+            logger.warning(
+                "%s excludes %d times on end, so it is taken to have ended", self, MAX_EXCLUSIONS
+            )
         return None
 
     def _exclusion(self, fire_time: datetime) -> tuple[datetime, datetime] | None:

@@ -25,9 +25,12 @@ class FailingHandler(logging.Handler):
 
 @pytest.fixture
 def failing_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fail to log anything, from warnings on."""
+    """Fail to log anything at all."""
     monkeypatch.setattr(logging, "raiseExceptions", False)  # thousands of them are not shown
     logger, handler = logging.getLogger("apscheduler"), FailingHandler()
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
     yield
     logger.removeHandler(handler)
+    logger.setLevel(level)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+import os
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
@@ -29,23 +28,14 @@ from tests.recorder import PATIENCE, Recorder
 pytestmark = pytest.mark.usefixtures("failing_log")
 
 RUNS = 3
+LOGGER = "apscheduler.executors"
 
 
 def fail(*_: Any) -> None:
     raise InjectedError("a part")
 
 
-@pytest.fixture
-def log_of_runs() -> Iterator[str]:
-    """Have it logged that a run begins, and that it has ended; return the logger's name."""
-    logger = logging.getLogger("apscheduler.executors")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield logger.name
-    logger.setLevel(level)
-
-
-def test_each_run_is_made_and_told_and_the_threads_go_on(log_of_runs: str) -> None:
+def test_each_run_is_made_and_told_and_the_threads_go_on() -> None:
     scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)})
     recorder = Recorder(scheduler)
     scheduler.start()
@@ -59,13 +49,13 @@ def test_each_run_is_made_and_told_and_the_threads_go_on(log_of_runs: str) -> No
         scheduler.shutdown()
 
 
-def test_a_run_that_comes_too_late_is_missed_and_the_others_are_made(log_of_runs: str) -> None:
+def test_a_run_that_comes_too_late_is_missed_and_the_others_are_made() -> None:
     scheduler = ManualScheduler()
     scheduler.start()
     job = scheduler.add_job(nothing, "interval", hours=1, misfire_grace_time=60)
     now = datetime.now(timezone.utc)
 
-    events = run_job(job, "default", [now - timedelta(hours=1), now], log_of_runs)
+    events = run_job(job, "default", [now - timedelta(hours=1), now], LOGGER)
 
     assert [event.code for event in events] == [EVENT_JOB_MISSED, EVENT_JOB_EXECUTED]
 
@@ -84,6 +74,51 @@ def test_a_task_whose_initializer_failed_is_told_so() -> None:
     assert isinstance(pool.submit(int).exception(PATIENCE), InitializerError)
     assert pool.submit(int, "1").result(PATIENCE) == 1
     pool.shutdown()
+
+
+def test_jobs_are_added_and_removed_and_all_is_told() -> None:
+    scheduler = ManualScheduler()
+    recorder = Recorder(scheduler)
+    scheduler.add_job(nothing, "interval", hours=1, id="early", executor="missing")
+    scheduler.start()
+    scheduler.pause()
+    scheduler.resume()
+    job = scheduler.add_job(nothing, "interval", hours=1, id="late")
+    job.pause()
+    scheduler.remove_job("early")
+    scheduler.run_due()
+    scheduler.shutdown()
+
+    assert recorder.names == [
+        "EXECUTOR_ADDED",
+        "JOBSTORE_ADDED",
+        "JOB_ADDED",
+        "SCHEDULER_START",
+        "SCHEDULER_PAUSED",
+        "SCHEDULER_RESUMED",
+        "JOB_ADDED",
+        "JOB_MODIFIED",
+        "JOB_REMOVED",
+        "SCHEDULER_SHUTDOWN",
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_each_scheduler_is_stopped_in_a_forked_child() -> None:
+    schedulers = [BackgroundScheduler() for _ in range(3)]
+    for scheduler in schedulers:
+        scheduler.start()
+    try:
+        child = os.fork()
+        if child == 0:
+            os._exit(sum(scheduler.running for scheduler in schedulers))
+        _, status = os.waitpid(child, 0)
+    finally:
+        for scheduler in schedulers:
+            scheduler.shutdown()
+
+    assert status == 0
 
 
 def test_a_pool_of_processes_is_replaced_when_a_worker_dies() -> None:
