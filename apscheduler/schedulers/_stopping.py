@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # write and to close even if it is not to wait for running jobs.
 STORE_SECONDS = 1.0
 
+# So long the exit of the interpreter waits for a job store that does not answer. What is being
+# written then may arrive, though its run is never made.
+EXIT_SECONDS = 5.0
+
 
 def start_beside(func: Callable[[], object], daemon: bool) -> Any:
     """

@@ -18,7 +18,7 @@ from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS, own_submission
 from ..executors.base import BaseExecutor
 from ._dispatch import Backlog
 from ._interrupts import is_amid_own_work
-from ._stopping import STORE_SECONDS
+from ._stopping import EXIT_SECONDS, STORE_SECONDS
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler
 
 # After the runs of so many jobs, the loop has its turn before more are handed over.
@@ -52,6 +52,9 @@ class _Pass:
 
     thread: Thread | None = None
 
+    def __init__(self, scheduler: EventLoopScheduler) -> None:
+        self.scheduler = scheduler
+
 
 # Passes that write to job stores: the exit waits for them, but for those that were given up.
 _unfinished: set[_Pass] = set()
@@ -59,9 +62,11 @@ _unfinished: set[_Pass] = set()
 
 @atexit.register
 def _finish_passes() -> None:
+    begin = monotonic()
     for each in list(_unfinished):
         if each.thread is not None:
-            each.thread.join()
+            patience = each.scheduler._patience_at_exit()
+            each.thread.join(max(begin + patience - monotonic(), 0.0))
 
 
 class EventLoopScheduler(BaseScheduler, HoldsRuns):
@@ -80,6 +85,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     _called_soon: dict[str, float]  # methods that the loop is about to call, and since when
     _when_shut_down: Callable[[], object] | None = None  # None in a direct call of _shutdown()
     _shutdown_number = 0
+    _shutdown_wait: bool | float = True  # what the last shutdown was given
     _stopping: Any = None  # the thread that waits for running jobs, beside the loop
 
     @abstractmethod
@@ -189,7 +195,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         return any(store.may_block() for store in list(self._jobstores.values()))
 
     def _begin_pass(self, look: Callable[[], float | None]) -> None:
-        own = self._pass = _Pass()
+        own = self._pass = _Pass(self)
         self._note_whether_runs_are_held(True)
         _unfinished.add(own)
         try:
@@ -241,9 +247,28 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._backlog = Backlog()
         self._note_whether_runs_are_held(False)
 
+    def _patience_at_exit(self) -> float:
+        """Return how many seconds the exit of the interpreter waits for a job store."""
+        wait = self._shutdown_wait
+        if not self._shutting_down or wait is True:
+            return EXIT_SECONDS
+
+        return min(wait + STORE_SECONDS, EXIT_SECONDS)
+
     def _tell_at_exit(self) -> None:
-        self._end_left_shutdown()
+        if self._pass in _unfinished:
+            self._end_without_stores()
+        else:
+            self._end_left_shutdown()
         self._drop_runs()
+
+    def _end_without_stores(self) -> None:
+        """Tell what there is to tell, though a job store keeps a pass from ending."""
+        with log_may_fail:
+            self._logger.error("A job store does not answer: the program ends all the same")
+        if self._shutting_down:
+            self._stop_executors(False)
+            self._leave_shutdown()
 
     def _hand_over_ready_runs(self) -> None:
         if getattr(_beside_loop, "scheduler", None) is self:
@@ -310,6 +335,7 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
     def _enter_shutdown(self, wait: bool | float) -> None:
         super()._enter_shutdown(wait)
         self._shutdown_number += 1
+        self._shutdown_wait = wait
         self._note_whether_runs_are_held(True)  # the loop may end before the shutdown does
 
     def shutdown(self, wait: bool | float = True) -> Any:

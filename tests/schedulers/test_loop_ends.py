@@ -363,6 +363,37 @@ asyncio.run(main())
         assert done.stdout == "shut down\n", done.stderr
         assert done.returncode == 0
 
+    @pytest.mark.parametrize(
+        ("at_the_end", "is_shut_down"),
+        [
+            ("pass", False),
+            ("scheduler.shutdown()", True),
+            ("scheduler.shutdown(wait=False)", True),
+            ("scheduler.shutdown(wait=0.1)", True),
+        ],
+    )
+    def test_the_exit_does_not_wait_for_ever_for_one_that_hangs(
+        self, at_the_end: str, is_shut_down: bool
+    ) -> None:
+        program = (
+            WITH_A_SLOW_STORE
+            + f"""
+async def main():
+    scheduler = AsyncIOScheduler(jobstores={{"default": Slow()}})
+    scheduler.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.start()
+    while not Slow.asked.is_set():
+        await asyncio.sleep(0.001)
+    {at_the_end}  # it is not awaited
+
+asyncio.run(main())
+"""
+        )
+        done = run_program(program)
+        assert done.returncode == 0
+        assert done.stderr == "A job store does not answer: the program ends all the same\n"
+        assert done.stdout == ("shut down\n" if is_shut_down else "")
+
     def test_a_shutdown_that_waits_for_one_is_ended_at_the_exit_of_the_interpreter(self) -> None:
         program = (
             WITH_A_SLOW_STORE
