@@ -68,15 +68,27 @@ class BoundedStop:
             finally:
                 left = max(self._deadline - monotonic(), 0.0)
                 scheduler._stop_executors(False if self._wait is False else left)
+        except BaseException:
+            self._deadline = monotonic()  # nor is anything else
+            raise
         finally:
+            closing = scheduler._start_beside(lambda: self._close(first))
             try:
-                self._join(scheduler._start_beside(lambda: self._close(first)))
+                if self._wait is False and scheduler._handover.runs_inline():
+                    scheduler._start_beside(lambda: self._keep_up(closing), daemon=False)
+                self._join(closing)
             finally:
                 self._leave()
 
     def _join(self, thread: Any) -> None:
         if thread is not None:
             thread.join(max(self._deadline + STORE_SECONDS - monotonic(), 0.0))
+
+    def _keep_up(self, closing: Any) -> None:
+        """Have the exit of the interpreter wait for jobs that run in threads that it ends."""
+        self._scheduler._handover.wait_for_inline(None)
+        if closing is not None:
+            closing.join(STORE_SECONDS)
 
     def _close(self, first: Any) -> None:
         """Close the job stores after what came before; leave if the caller did not wait."""

@@ -11,14 +11,10 @@ from .._log import log_may_fail
 from .._refs import asbool
 from . import SchedulerAlreadyRunningError
 from ._handover import is_free_within
-from ._stopping import STORE_SECONDS
+from ._stopping import EXIT_SECONDS, STORE_SECONDS
 from ._with import WithBlock
 from .base import BaseScheduler
 from .blocking import BlockingScheduler
-
-# So long the exit of the interpreter waits for a job store that does not answer. What is being
-# written then may arrive, though its run is never made.
-EXIT_SECONDS = 5.0
 
 
 class BackgroundScheduler(WithBlock, BlockingScheduler):

@@ -61,7 +61,7 @@ from ._config import (
 )
 from ._dispatch import Backlog, DispatchPass, earliest
 from ._forks import follow_forks
-from ._handover import Handover
+from ._handover import Handover, is_free_within
 from ._interrupts import is_amid_own_work, is_interrupt
 from ._plugins import (
     SPOKEN,
@@ -71,7 +71,7 @@ from ._plugins import (
     load_class,
 )
 from ._specs import ADDING_ARGUMENTS, JOB_ARGUMENTS, read_specs
-from ._stopping import BoundedStop, start_beside
+from ._stopping import EXIT_SECONDS, BoundedStop, start_beside
 
 Component = TypeVar("Component", BaseExecutor, BaseJobStore)
 
@@ -426,9 +426,12 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _before_exit(self) -> None:
         """Move no more jobs on: the interpreter exits, and executors are about to refuse them."""
-        with self._jobstores_lock, self._state_lock:
-            if self.state == STATE_RUNNING:
-                self.state = STATE_PAUSED
+        with self._state_lock:
+            if self.state != STATE_RUNNING:
+                return
+            self.state = STATE_PAUSED
+
+        is_free_within(EXIT_SECONDS, self._jobstores_lock)  # the last pass is over, or hangs
 
     def _after_fork(self) -> None:
         """

@@ -6,13 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, main_thread
 from typing import Any, NamedTuple
 
 import pytest
@@ -30,6 +31,7 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor, ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from apscheduler.schedulers._stopping import STORE_SECONDS
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.testing import ManualScheduler
@@ -102,6 +104,13 @@ KINDS = {
 }
 
 
+def wait_until_stopped(scheduler: BaseScheduler) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while scheduler.running:
+        assert time.monotonic() < deadline
+        time.sleep(TICK)
+
+
 class Running:
     """A scheduler that runs, with one job that goes on."""
 
@@ -135,8 +144,7 @@ class Running:
     def begin_shutdown(self, wait: bool | float) -> None:
         """Shut down without waiting for the end of it."""
         self.beside(self.call, self.scheduler.shutdown, wait)
-        while self.scheduler.running:
-            time.sleep(TICK)
+        wait_until_stopped(self.scheduler)
 
     def close(self) -> None:
         self.end.set()
@@ -214,26 +222,38 @@ def test_runs_that_had_not_begun_when_time_was_up_are_reported(executor: type) -
     assert "first" not in abandoned
 
 
-class PatientExecutor(DebugExecutor):
-    """Takes all the time that it has to shut down."""
+class SlowExecutor(DebugExecutor):
+    """Takes a moment to shut down."""
 
-    waits: list[bool | float]
+    waits: list[float]
 
     def shutdown(self, wait: bool | float = True) -> None:
         self.waits.append(wait)
-        Event().wait(wait)
+        time.sleep(0.05)
 
 
 def test_all_executors_together_have_the_seconds_that_were_given() -> None:
-    PatientExecutor.waits = waits = []
+    SlowExecutor.waits = waits = []
     scheduler = ManualScheduler()
     for alias in ("first", "second", "third"):
-        scheduler.add_executor(PatientExecutor(), alias)
+        scheduler.add_executor(SlowExecutor(), alias)
     scheduler.start()
 
-    scheduler.shutdown(wait=0.1)
+    scheduler.shutdown(wait=PATIENCE)
 
-    assert 0 < waits[0] <= 0.1
+    first, second, third = waits
+    assert PATIENCE >= first > second > third > 0
+
+
+def test_when_the_seconds_are_over_executors_have_none() -> None:
+    SlowExecutor.waits = waits = []
+    scheduler = ManualScheduler()
+    for alias in ("first", "second", "third"):
+        scheduler.add_executor(SlowExecutor(), alias)
+    scheduler.start()
+
+    scheduler.shutdown(wait=0.01)
+
     assert waits[1:] == [0.0, 0.0]
 
 
@@ -612,6 +632,64 @@ def test_ctrl_c_amid_a_shutdown_that_does_not_wait_for_ever_still_has_all_stoppe
     scheduler.shutdown()
 
 
+def test_ctrl_c_amid_a_shutdown_of_many_seconds_waits_for_no_job_store_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    join, timeouts = Thread.join, []
+
+    def interrupted(thread: Thread, timeout: float | None = None) -> None:
+        if thread.name != "APScheduler" or threading.current_thread() is not main_thread():
+            join(thread, timeout)
+            return
+        timeouts.append(timeout)
+        if len(timeouts) == 1:
+            raise KeyboardInterrupt
+
+    store = HangingStore("get_due_jobs")
+    scheduler = BackgroundScheduler(jobstores={"default": store})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    assert store.is_asked.wait(PATIENCE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.shutdown(wait=PATIENCE)
+
+    store.may_answer.set()
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    assert len(timeouts) == 2
+    assert timeouts[0] > timeouts[1]
+    assert timeouts[1] <= STORE_SECONDS
+
+
+class InterruptedShutdown(DebugExecutor):
+    """Is where the program is when Ctrl+C is pressed, while it is shut down."""
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        raise KeyboardInterrupt
+
+
+def test_nor_does_ctrl_c_amid_the_shutdown_of_an_executor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    join, timeouts = Thread.join, []
+
+    def noted(thread: Thread, timeout: float | None = None) -> None:
+        if thread.name == "APScheduler" and threading.current_thread() is main_thread():
+            timeouts.append(timeout)
+        join(thread, timeout)
+
+    scheduler = ManualScheduler(executors={"default": InterruptedShutdown()})
+    scheduler.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "join", noted)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.shutdown(wait=PATIENCE)
+
+    assert timeouts[-1] is not None
+    assert timeouts[-1] <= STORE_SECONDS < PATIENCE
+
+
 def test_what_is_due_with_a_job_that_shuts_down_without_waiting_runs_after_it() -> None:
     scheduler = BackgroundScheduler()
     scheduler.add_executor(DebugExecutor(), "inline")
@@ -626,6 +704,50 @@ def test_what_is_due_with_a_job_that_shuts_down_without_waiting_runs_after_it() 
     outcomes = recorder.wait_for(OUTCOMES, 3)
     assert sorted(event.job_id for event in outcomes) == ["a", "b", "c"]
     assert {event.code for event in outcomes} == {EVENT_JOB_EXECUTED}
+
+
+INLINE_PROGRAM = """
+import time
+from threading import Event
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_SCHEDULER_SHUTDOWN
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+def print_id(event):
+    print(event.job_id, flush=True)
+
+def hold():
+    begun.set()
+    main_ends.wait()
+    time.sleep(0.5)
+
+begun, main_ends = Event(), Event()
+scheduler = BackgroundScheduler(executors={"default": DebugExecutor()})
+scheduler.add_listener(print_id, EVENT_JOB_EXECUTED)
+scheduler.add_listener(lambda event: print("shut down", flush=True), EVENT_SCHEDULER_SHUTDOWN)
+scheduler.start(paused=True)
+scheduler.add_job(scheduler.pause if where == "shutdown" else time.monotonic, id="1")
+scheduler.add_job(hold, id="2")
+scheduler.add_job(time.monotonic, id="3")
+scheduler.resume()
+while scheduler.state == 1 and not begun.wait(0.01):
+    pass
+scheduler.shutdown(wait=False)
+print("main ends", flush=True)
+main_ends.set()
+"""
+
+
+@pytest.mark.parametrize("where", ["shutdown", "loop"])
+def test_the_exit_waits_for_jobs_that_run_where_they_are_handed_over(
+    where: str, tmp_path: Path
+) -> None:
+    done = run(f"where = {where!r}\n{INLINE_PROGRAM}", tmp_path)
+
+    lines = done.stdout.splitlines()
+    assert sorted(lines) == ["1", "2", "3", "main ends", "shut down"]
+    assert lines.index("main ends") < lines.index("2")
+    assert done.returncode == 0
 
 
 SILENT_PROGRAM = """
@@ -643,27 +765,31 @@ class SilentStore(MemoryJobStore):
 def print_id(event):
     print(event.job_id, flush=True)
 
-is_asked, submitted = Event(), Event()
-scheduler = BackgroundScheduler()
-scheduler.add_listener(print_id, EVENT_JOB_EXECUTED)
-scheduler.add_listener(lambda event: submitted.set(), EVENT_JOB_SUBMITTED)
-scheduler.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
-scheduler.start()
-scheduler.add_job(time.sleep, args=[0.5], id="running")
-submitted.wait()
-scheduler.pause()
-scheduler.add_job(print, id="due")
-scheduler.add_jobstore(SilentStore(), "silent")
-scheduler.resume()
-is_asked.wait()
+if __name__ == "__main__":
+    is_asked, submitted = Event(), Event()
+    scheduler = BackgroundScheduler(executors={{"default": {{"type": "{executor}"}}}})
+    scheduler.add_listener(print_id, EVENT_JOB_EXECUTED)
+    scheduler.add_listener(lambda event: submitted.set(), EVENT_JOB_SUBMITTED)
+    scheduler.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.start()
+    scheduler.add_job(time.sleep, args=[0.5], id="running")
+    submitted.wait()
+    scheduler.pause()
+    scheduler.add_job(time.monotonic, id="due")
+    scheduler.add_jobstore(SilentStore(), "silent")
+    scheduler.resume()
+    is_asked.wait()
 """
 
 
-def test_the_exit_waits_for_jobs_but_not_for_ever_for_a_job_store(tmp_path: Path) -> None:
-    done = run(SILENT_PROGRAM, tmp_path)
+@pytest.mark.parametrize("executor", ["threadpool", "processpool"])
+def test_the_exit_waits_for_jobs_but_not_for_ever_for_a_job_store(
+    executor: str, tmp_path: Path
+) -> None:
+    done = run(SILENT_PROGRAM.format(executor=executor), tmp_path)
 
     assert done.stderr.count("A job store does not answer") == 1
-    assert sorted(done.stdout.splitlines()[:-1]) == ["", "due", "running"]
+    assert sorted(done.stdout.splitlines()[:-1]) == ["due", "running"]
     assert done.stdout.splitlines()[-1] == "shut down"
     assert done.returncode == 0
 

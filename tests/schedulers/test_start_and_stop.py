@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread, current_thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -373,8 +374,9 @@ def being_shut_down() -> Iterator[BackgroundScheduler]:
     assert begun.wait(PATIENCE)
     shutdown = Thread(target=scheduler.shutdown)
     shutdown.start()
+    deadline = monotonic() + PATIENCE
     while scheduler.running:
-        pass
+        assert monotonic() < deadline
     yield scheduler
     release.set()
     shutdown.join(PATIENCE)
