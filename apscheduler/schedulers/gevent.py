@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .._log import log_may_fail
@@ -109,8 +110,10 @@ class GeventScheduler(WithBlock, BlockingScheduler):
 
     def _stop(self, wait: bool | float) -> None:
         if gevent.getcurrent() is gevent.get_hub():
-            # Of a signal handler that struck while all greenlets waited; the hub must not wait.
-            self._start_beside(lambda: self._stop_now(wait))
+            # Of a signal handler that struck while all greenlets waited; the hub must not wait,
+            # and if it was about to, it would not look for what is spawned here.
+            stop = partial(gevent.spawn, self._stop_now, wait)
+            gevent.get_hub().loop.run_callback_threadsafe(stop)
         else:
             super()._stop(wait)
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event, Thread, Timer
+from threading import Event, Thread, Timer, get_ident
 
 import gevent
 import pytest
@@ -225,9 +225,11 @@ def test_a_signal_that_strikes_while_all_greenlets_wait_may_shut_it_down(
     scheduler.add_job(job)
     assert begun.wait(30)
     hub = gevent.get_hub()
+    # By then all greenlets wait, and so does the hub.
+    strike = Timer(0.1, signal.pthread_kill, (get_ident(), signal.SIGTERM))
     old = signal.signal(signal.SIGTERM, handle)
     try:
-        hub.loop.run_callback(signal.raise_signal, signal.SIGTERM)
+        strike.start()
         loop.join(30)
     finally:
         signal.signal(signal.SIGTERM, old)
