@@ -142,7 +142,8 @@ class Adding:
                 self._overwrite()
             else:
                 self._clear_up_gone(store, [job])
-            self._note_new_times(store, [job])
+            if self._backlog.set_backs:
+                self._note_new_times(store, [job])
         except BaseException:
             if is_tried:
                 self._undo.insert(0, lambda: _remove_own(store, [job]))
@@ -170,8 +171,9 @@ class Adding:
         for store, jobs in replacements:
             self._replace(store, jobs)
         self._overwrite()
-        for store, new, replacing in stores:
-            self._note_new_times(store, chain(new, replacing))
+        if self._backlog.set_backs:
+            for store, new, replacing in stores:
+                self._note_new_times(store, chain(new, replacing))
 
     def _note_new_times(self, store: BaseJobStore, jobs: Iterable[Job]) -> None:
         """Leave run times alone that were set now, though the clock was set back before."""

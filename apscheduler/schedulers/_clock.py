@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A clock that is corrected by less is not taken to be set back.
 _TOLERANCE = timedelta(seconds=1)
+_TOLERANCE_SECONDS = _TOLERANCE.total_seconds()
 
 # A clock that was wrong by more is corrected, one that is set by less may have been right: it
 # shows some times again, and these are not to be run at twice.
@@ -41,7 +42,7 @@ class ClockWatch:
     """
 
     def __init__(self) -> None:
-        self._last: tuple[datetime, float] | None = None
+        self._last: tuple[float, float] | None = None  # both clocks at the last look, in seconds
         self._since: datetime | None = None  # the clock has not been set since it showed this
         self.shown: list[Span] = []
 
@@ -58,20 +59,23 @@ class ClockWatch:
             self._last = None
             return None
 
-        last, self._last = self._last, (now.astimezone(timezone.utc), elapsed)
+        seconds = now.timestamp()
+        last, self._last = self._last, (seconds, elapsed)
         if last is None or self._since is None:
-            self._since = self._last[0]
+            self._since = now.astimezone(timezone.utc)
             return None
-        if self._last[0] == last[0]:
+
+        # In plain numbers, as this is asked for each job that is added.
+        lag = (elapsed - last[1]) - (seconds - last[0])
+        if abs(lag) <= _TOLERANCE_SECONDS:
+            return None
+        if seconds == last[0]:
             return None  # a clock that stands still is one that a test has stopped
 
-        expected = last[0] + timedelta(seconds=elapsed - last[1])
-        behind = expected - self._last[0]
-        if abs(behind) <= _TOLERANCE:
-            return None
+        now, behind = now.astimezone(timezone.utc), timedelta(seconds=lag)
         if behind > _TOLERANCE or -behind > _MUCH:
-            self.shown = _joined(self.shown, Span(self._since, expected))
-            self._since = self._last[0]
+            self.shown = _joined(self.shown, Span(self._since, now + behind))
+            self._since = now
 
         return behind
 
@@ -122,6 +126,10 @@ class SetBacks:
         # By alias of the store.
         self._notes: dict[str, _Note] = {}
         self._moves: dict[str, dict[str, _Move]] = {}  # by alias of the store, then by job id
+
+    def __bool__(self) -> bool:
+        """Whether a store has still something to take in."""
+        return bool(self._notes)
 
     def note(self, aliases: Iterable[str], by: timedelta, shown: Sequence[Span]) -> None:
         """

@@ -1177,17 +1177,18 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _real_add_job(self, job: Job, jobstore_alias: str, replace_existing: bool) -> None:
         """Take a job to its store."""
+        entries = [(job, jobstore_alias, replace_existing)]
         with self._jobstores_lock:
-            self._check_takes_jobs([(job, jobstore_alias, replace_existing)])
+            self._check_takes_jobs(entries)
             store = self._lookup_jobstore(jobstore_alias)
             adding = self._adding()
             adding.add(store, job, replace_existing)
             job._jobstore_alias = jobstore_alias
             self._backlog.resting.pop(jobstore_alias, None)
-            has_run_ready = self._start_as_replaced([(job, jobstore_alias, replace_existing)])
+            has_run_ready = self._start_as_replaced(entries)
             is_earlier = self._is_before_next_look(job)
 
-        self._announce_added([(job, jobstore_alias, replace_existing)])
+        self._announce_added(entries)
         if is_earlier or has_run_ready or adding.has_run_ready:
             self.wakeup()
 
