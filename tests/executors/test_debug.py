@@ -75,27 +75,33 @@ def test_a_job_may_wait_for_a_thread_that_shuts_the_scheduler_down_without_waiti
     assert [event.retval for event in recorder.events] == ["done"]
 
 
+class Hold:
+    """A job that goes on until it is released, and returns which thread has run it."""
+
+    def __init__(self) -> None:
+        self.begun, self.release = threading.Event(), threading.Event()
+
+    def __call__(self) -> int:
+        self.begun.set()
+        assert self.release.wait(PATIENCE)
+        return threading.get_ident()
+
+
 def test_a_shutdown_in_another_thread_waits_for_it_and_leaves_the_rest_to_its_thread() -> None:
     scheduler = BackgroundScheduler(
         executors={"default": DebugExecutor(), "pool": ThreadPoolExecutor(1)}
     )
     recorder = Recorder(scheduler, OUTCOMES | EVENT_SCHEDULER_SHUTDOWN)
-    begun, release = threading.Event(), threading.Event()
-
-    def hold() -> int:
-        begun.set()
-        assert release.wait(PATIENCE)
-        return threading.get_ident()
-
+    hold = Hold()
     scheduler.start(paused=True)
     at = datetime.now(timezone.utc)
     scheduler.add_job(hold, next_run_time=at, id="1")
     scheduler.add_job(threading.get_ident, next_run_time=at, id="2")
-    scheduler.add_job(release.set, next_run_time=at, id="3", executor="pool")
+    scheduler.add_job(hold.release.set, next_run_time=at, id="3", executor="pool")
     assert scheduler._thread is not None
     loop = scheduler._thread.ident
     scheduler.resume()
-    assert begun.wait(PATIENCE)
+    assert hold.begun.wait(PATIENCE)
     scheduler.shutdown()  # hands over the third one, with which the first one ends
 
     told = [(getattr(event, "job_id", None), event.code) for event in recorder.events]
@@ -107,23 +113,17 @@ def test_a_shutdown_in_another_thread_waits_for_it_and_leaves_the_rest_to_its_th
 def test_a_shutdown_that_does_not_wait_for_it_leaves_the_rest_to_its_thread_too() -> None:
     scheduler = BlockingScheduler(executors={"default": DebugExecutor()})
     recorder = Recorder(scheduler, OUTCOMES | EVENT_SCHEDULER_SHUTDOWN)
-    begun, release = threading.Event(), threading.Event()
-
-    def hold() -> int:
-        begun.set()
-        assert release.wait(PATIENCE)
-        return threading.get_ident()
-
+    hold = Hold()
     at = datetime.now(timezone.utc)
     scheduler.add_job(hold, next_run_time=at, id="1")
     scheduler.add_job(threading.get_ident, next_run_time=at, id="2")
     loop = threading.Thread(target=scheduler.start)
     loop.start()
-    assert begun.wait(PATIENCE)
+    assert hold.begun.wait(PATIENCE)
     scheduler.shutdown(wait=False)
     assert [event.code for event in recorder.events] == [EVENT_SCHEDULER_SHUTDOWN]
 
-    release.set()
+    hold.release.set()
     loop.join(PATIENCE)
     assert [(e.job_id, e.retval) for e in recorder.events[1:]] == [
         ("1", loop.ident),

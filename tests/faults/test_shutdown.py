@@ -232,29 +232,26 @@ class SlowExecutor(DebugExecutor):
         time.sleep(0.05)
 
 
-def test_all_executors_together_have_the_seconds_that_were_given() -> None:
+def seconds_of_three_executors(wait: float) -> list[float]:
+    """Shut a scheduler down; return how long each of its executors was to wait."""
     SlowExecutor.waits = waits = []
     scheduler = ManualScheduler()
     for alias in ("first", "second", "third"):
         scheduler.add_executor(SlowExecutor(), alias)
     scheduler.start()
 
-    scheduler.shutdown(wait=PATIENCE)
+    scheduler.shutdown(wait)
 
-    first, second, third = waits
+    return waits
+
+
+def test_all_executors_together_have_the_seconds_that_were_given() -> None:
+    first, second, third = seconds_of_three_executors(wait=PATIENCE)
     assert PATIENCE >= first > second > third > 0
 
 
 def test_when_the_seconds_are_over_executors_have_none() -> None:
-    SlowExecutor.waits = waits = []
-    scheduler = ManualScheduler()
-    for alias in ("first", "second", "third"):
-        scheduler.add_executor(SlowExecutor(), alias)
-    scheduler.start()
-
-    scheduler.shutdown(wait=0.01)
-
-    assert waits[1:] == [0.0, 0.0]
+    assert seconds_of_three_executors(wait=0.01)[1:] == [0.0, 0.0]
 
 
 def test_process_pool_workers_are_terminated_when_time_is_up() -> None:

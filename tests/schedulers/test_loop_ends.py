@@ -35,6 +35,11 @@ from apscheduler.events import EVENT_JOB_MISSED, EVENT_SCHEDULER_SHUTDOWN
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+async def begin_pass(scheduler):
+    scheduler.start()
+    while not Slow.asked.is_set():
+        await asyncio.sleep(0.001)
+
 class Slow(MemoryJobStore):
     asked, goes_on = threading.Event(), threading.Event()
     def may_block(self):
@@ -237,7 +242,7 @@ loop = asyncio.new_event_loop()
 loop.run_until_complete(main())
 loop.close()
 """
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        done = run_program(program)
         assert done.stdout == 'cut off The event loop ended before the run of job "cut off" did\n'
         assert "Error running job cut off" in done.stderr
 
@@ -309,16 +314,14 @@ async def main():
     scheduler = AsyncIOScheduler(jobstores={"default": Slow()})
     scheduler.add_listener(lambda event: print("missed", event.job_id), EVENT_JOB_MISSED)
     scheduler.add_job(print, id="job")
-    scheduler.start()
-    while not Slow.asked.is_set():
-        await asyncio.sleep(0.001)
+    await begin_pass(scheduler)
 
 loop = asyncio.new_event_loop()
 loop.run_until_complete(main())
 Slow.goes_on.set()
 """
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        done = run_program(program)
         assert done.stdout == "missed job\n", done.stderr
         assert "was never handed to its executor" in done.stderr
 
@@ -332,9 +335,7 @@ async def main():
     scheduler = AsyncIOScheduler(jobstores={"default": Slow()})
     scheduler.add_listener(lambda event: print("missed", event.job_id), EVENT_JOB_MISSED)
     scheduler.add_job(print, id="job")
-    scheduler.start()
-    while not Slow.asked.is_set():
-        await asyncio.sleep(0.001)
+    await begin_pass(scheduler)
 
 loop = asyncio.new_event_loop()
 loop.run_until_complete(main())
@@ -350,9 +351,7 @@ atexit.register(Slow.goes_on.set)
             + """
 async def main():
     scheduler = AsyncIOScheduler(jobstores={"default": Slow()})
-    scheduler.start()
-    while not Slow.asked.is_set():
-        await asyncio.sleep(0.001)
+    await begin_pass(scheduler)
     await scheduler.shutdown(wait=False)
     print("shut down")
 
@@ -381,9 +380,7 @@ asyncio.run(main())
 async def main():
     scheduler = AsyncIOScheduler(jobstores={{"default": Slow()}})
     scheduler.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
-    scheduler.start()
-    while not Slow.asked.is_set():
-        await asyncio.sleep(0.001)
+    await begin_pass(scheduler)
     {at_the_end}  # it is not awaited
 
 asyncio.run(main())
@@ -406,9 +403,7 @@ async def main():
     scheduler.add_listener(lambda event: print("missed", event.job_id), EVENT_JOB_MISSED)
     scheduler.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
     scheduler.add_job(print, id="job")
-    scheduler.start()
-    while not Slow.asked.is_set():
-        await asyncio.sleep(0.001)
+    await begin_pass(scheduler)
     scheduler.shutdown()
 
 loop = asyncio.new_event_loop()
@@ -416,7 +411,7 @@ loop.run_until_complete(main())
 Slow.goes_on.set()
 """
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        done = run_program(program)
         assert done.stdout.splitlines() == ["closed", "missed job", "shut down"], done.stderr
 
     def test_a_job_that_is_added_when_the_loop_is_closed_is_kept(self) -> None:
