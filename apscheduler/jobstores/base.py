@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .._log import log_may_fail
+from .._overriding import keep_to_overridden
 from .._time import is_later
 from ..job import Job
 
@@ -94,10 +95,8 @@ class BaseJobStore(metaclass=ABCMeta):
         Subclasses of our stores that were written for 3.x override that one alone.
         """
         super().__init_subclass__(**options)
-        classes = cls.__mro__
         for many, one in _BATCHES.items():
-            if _position(classes, one) < _position(classes, many) < classes.index(BaseJobStore):
-                setattr(cls, many, getattr(BaseJobStore, many))
+            keep_to_overridden(cls, BaseJobStore, one, [many])
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         """
@@ -247,8 +246,3 @@ class BaseJobStore(metaclass=ABCMeta):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
-
-
-def _position(classes: tuple[type, ...], name: str) -> int:
-    """Return the position of the class that a method comes from."""
-    return next(i for i, cls in enumerate(classes) if name in vars(cls))

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from types import MemberDescriptorType
 from typing import Any, TypeVar, cast
 
+from .._overriding import keep_to_overridden
 from .._time import UTC, is_later
 from ._dates import LAST_MOMENT, instant_of
 from ._walk import (
@@ -45,11 +46,7 @@ class BaseTrigger(ABC):
         Triggers of 3.x override that one alone, also those that subclass a trigger of ours.
         """
         super().__init_subclass__(**options)
-        classes = cls.__mro__
-        rule = _position(classes, "get_next_fire_time")
-        for name in _DERIVED:
-            if rule < _position(classes, name) < classes.index(BaseTrigger):
-                setattr(cls, name, getattr(BaseTrigger, name))
+        keep_to_overridden(cls, BaseTrigger, "get_next_fire_time", _DERIVED)
 
     @abstractmethod
     def get_next_fire_time(
@@ -300,11 +297,6 @@ def _check_instant(value: Any, name: str) -> None:
             f"{name} must have a time zone, got {value!r}; give it one by "
             f"{name}.replace(tzinfo=...), or by {name}.astimezone() for that of the computer"
         )
-
-
-def _position(classes: tuple[type, ...], name: str) -> int:
-    """Return the position of the class that a method comes from."""
-    return next(i for i, cls in enumerate(classes) if name in vars(cls))
 
 
 def jitter_of(trigger: BaseTrigger) -> float:
