@@ -254,7 +254,7 @@ class AndTrigger(BaseCombiningTrigger):
         :param last: the last match of all
         """
         for _ in range(MAX_CLOSE_MATCHES):
-            if not is_later(last, previous_fire_time):
+            if not is_later(last, previous_fire_time) or not self._runs_close_before(last):
                 break
 
             earlier = self._last_match(previous_fire_time, _instant(last) - MICROSECOND)
@@ -263,6 +263,12 @@ class AndTrigger(BaseCombiningTrigger):
             last = earlier
 
         return last
+
+    def _runs_close_before(self, match: datetime) -> bool:
+        """Tell whether a part runs so soon before a match that another match may be there."""
+        start = _instant(match) - self._tolerance - MICROSECOND
+        times = (part.get_first_fire_time(start, match) for part in self.triggers)
+        return any(time is not None and is_later(match, time) for time in times)
 
     def _last_from(self, last: datetime, now: datetime) -> datetime:
         """Return the last match up to ``now``, or as far as so many go, from one on."""
@@ -277,14 +283,21 @@ class AndTrigger(BaseCombiningTrigger):
     def _last_match(self, previous_fire_time: datetime, now: datetime) -> datetime:
         """Return the last match up to ``now``, or the previous fire time if none is later."""
         tolerance = self._tolerance
-        last = max(self._last_times(previous_fire_time, now), key=_instant)
+        times = self._last_times(previous_fire_time, _instant(now) + tolerance)
+        last = min(times, key=_instant)
+        if is_later(last, now):  # all run once more right after now, when it may be no match
+            last = max(self._last_times(previous_fire_time, now), key=_instant)
         for _ in range(self.max_iterations):
             if not is_later(last, previous_fire_time):
                 return previous_fire_time
 
             # No common time is later than the earliest of these; it is one if it is `last`.
-            limit = last.astimezone(UTC) + tolerance
-            earliest = min(self._last_times(previous_fire_time, limit), key=_instant)
+            limit = _instant(last) + tolerance
+            times = [
+                _last_of(part, previous_fire_time, limit) if is_later(time, limit) else time
+                for part, time in zip(self.triggers, times, strict=True)
+            ]
+            earliest = min(times, key=_instant)
             if not is_later(last, earliest):
                 return last
             last = earliest
