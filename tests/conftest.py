@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-pytest_plugins = ["tests.loops", "tests.servers.fixtures"]
+pytest_plugins = ["tests.loops", "tests.release", "tests.servers.fixtures"]
 
 
 def pytest_configure() -> None:

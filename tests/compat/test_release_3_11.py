@@ -21,8 +21,8 @@ from apscheduler.triggers.combining import AndTrigger, OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
+from tests.release import RELEASE
 
-RELEASE = "3.11.3"
 START = datetime(2031, 1, 1, tzinfo=timezone.utc)
 
 ZONE = "Europe/Berlin"
@@ -83,29 +83,6 @@ scheduler.remove_job("or")
 scheduler.shutdown()
 print(json.dumps({"release": apscheduler.version, "jobs": jobs}))
 """
-
-
-@pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the release alone; what it needs besides is here anyway."""
-    folder = os.environ.get("APSCHEDULER_311")
-    if folder:
-        return Path(folder)
-
-    target = tmp_path_factory.mktemp("release")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    done = subprocess.run(
-        [*command, "--target", str(target), f"APScheduler=={RELEASE}"],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        words = f"APScheduler {RELEASE} could not be installed: {done.stderr.strip()[-300:]}"
-        if os.environ.get("CI"):
-            pytest.fail(words, pytrace=False)
-        pytest.skip(words)
-
-    return target
 
 
 @pytest.fixture
