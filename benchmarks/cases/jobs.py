@@ -9,9 +9,7 @@ from random import Random
 from typing import Any
 
 from ._common import add_all, hourly_specs, stepper, work
-from ._timing import timed
-
-CHANGES = 2_000  # of each kind
+from ._timing import check, timed
 
 
 def add_one_by_one(size: int) -> dict[str, float]:
@@ -22,7 +20,10 @@ def add_one_by_one(size: int) -> dict[str, float]:
         for _ in range(size):
             scheduler.add_job(work, "interval", hours=1)
 
-    return {"added": size / timed(add)}
+    seconds = timed(add)
+
+    check(len(scheduler.get_jobs()), size, "jobs are in the store")
+    return {"added": size / seconds}
 
 
 def add_at_once(size: int) -> dict[str, float]:
@@ -31,26 +32,41 @@ def add_at_once(size: int) -> dict[str, float]:
     specs: list[dict[str, Any]] = [
         {"func": work, "trigger": "interval", "hours": 1} for _ in range(size)
     ]
-    return {"added": size / timed(lambda: add_all(scheduler, specs))}
+
+    seconds = timed(lambda: add_all(scheduler, specs))
+
+    check(len(scheduler.get_jobs()), size, "jobs are in the store")
+    return {"added": size / seconds}
 
 
 def change(size: int) -> dict[str, float]:
-    """Postpone jobs, then remove them, picked at random from so many."""
+    """Postpone three of four jobs, then remove them, in random order."""
     scheduler, _ = stepper()
     first = datetime.now(timezone.utc) + timedelta(hours=1)
     specs = hourly_specs(size, first)
     add_all(scheduler, specs)
-    picked = Random(7).sample([spec["id"] for spec in specs], min(CHANGES, size))
+    postponed = timedelta(minutes=30)
+    picked = {
+        spec["id"]: spec["next_run_time"] + postponed
+        for spec in Random(7).sample(specs, size * 3 // 4)
+    }
 
     def modify() -> None:
-        for job_id in picked:
-            scheduler.modify_job(job_id, next_run_time=first + timedelta(minutes=30))
+        for job_id, next_run_time in picked.items():
+            scheduler.modify_job(job_id, next_run_time=next_run_time)
 
     def remove() -> None:
         for job_id in picked:
             scheduler.remove_job(job_id)
 
-    return {"modified": len(picked) / timed(modify), "removed": len(picked) / timed(remove)}
+    modifying = timed(modify)
+    times = [job.next_run_time for job in scheduler.get_jobs()]
+    check(sum(time >= first + postponed for time in times), len(picked), "jobs were postponed")
+
+    removing = timed(remove)
+    check(len(scheduler.get_jobs()), size - len(picked), "jobs are left")
+
+    return {"modified": len(picked) / modifying, "removed": len(picked) / removing}
 
 
 def memory(size: int) -> dict[str, float]:
@@ -65,4 +81,5 @@ def memory(size: int) -> dict[str, float]:
     allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
+    check(len(scheduler.get_jobs()), size + 1, "jobs are in the store")
     return {"bytes": allocated / size}
