@@ -5,26 +5,55 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from configparser import ConfigParser
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-OURS = HERE.parent
-THEIRS = "3.11.3"
+ROOT = HERE.parent
+RELEASE = "3.11.3"
 
 
-def fetch_theirs() -> Path:
+@dataclass(frozen=True)
+class Library:
+    folder: Path
+    version: str
+
+    def __str__(self) -> str:
+        return f"apscheduler {self.version} of {self.folder}"
+
+    def check_imported(self) -> None:
+        """Make sure that this process imports this library, and no other that is installed."""
+        import apscheduler
+
+        folder = Path(apscheduler.__file__ or "").parent.parent
+        found = Library(folder.resolve(), apscheduler.version)
+        if found != Library(self.folder.resolve(), self.version):
+            raise RuntimeError(
+                f"{found} was imported, but {self} is to be measured: "
+                "see what APSCHEDULER_311 names, or remove that folder to have it made anew"
+            )
+
+
+def our_library() -> Library:
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    return Library(ROOT, settings["metadata"]["version"])
+
+
+def fetch_theirs() -> Library:
     """
-    Install APScheduler 3.11.3 into a folder of its own, unless it is there; return the folder.
+    Install APScheduler 3.11.3 into a folder of its own, unless it is there.
 
     The environment variable ``APSCHEDULER_311`` may name such a folder. What the library depends
     on is taken from where this runs, so that both libraries use the same versions.
     """
     if given := os.environ.get("APSCHEDULER_311"):
-        return Path(given)
+        return Library(Path(given).absolute(), RELEASE)
 
-    folder = HERE / ".cache" / f"apscheduler-{THEIRS}"
+    folder = HERE / ".cache" / f"apscheduler-{RELEASE}"
     if not (folder / "apscheduler").exists():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--target", str(folder), f"APScheduler=={THEIRS}"], check=True)
+        subprocess.run([*pip, "--target", str(folder), f"APScheduler=={RELEASE}"], check=True)
 
-    return folder
+    return Library(folder, RELEASE)

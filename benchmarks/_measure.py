@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from importlib import import_module
+from pathlib import Path
+
+from _libraries import Library
 
 
 def main() -> None:
-    function, options = sys.argv[1:]
+    function, options, folder, version = sys.argv[1:]
+    Library(Path(folder), version).check_imported()
     module, _, name = function.partition(":")
     measure = getattr(import_module(f"cases.{module}"), name)
     print(json.dumps(measure(**json.loads(options))))

@@ -8,47 +8,95 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+from typing import Any
 
-from _libraries import THEIRS
+from _libraries import RELEASE
 from cases import CASES, RATE, Figure
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    When and where a figure was measured.
+
+    :ivar quick: whether only to see that the cases work, so that the figure means nothing
+    """
+
+    when: str
+    machine: str
+    quick: bool = False
+
+    @classmethod
+    def now(cls, quick: bool) -> Run:
+        return cls(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC", machine(), quick)
+
+    def __str__(self) -> str:
+        words = f"measured {self.when} on {self.machine}"
+        return f"{words}, by --quick: these figures mean nothing" if self.quick else words
 
 
 @dataclass(frozen=True)
 class Row:
     """
-    One line of the table: the same figure by both libraries, round by round, or by ours only.
+    One line of the table: ours beside another figure, or alone.
 
     :ivar asked: the ratio to reach, see :class:`cases.Figure`
+    :ivar beside: what the other figure is, if not that of 3.11.3
+    :ivar others: the other figure, round by round; empty where there is none
+    :ivar ours: ours, round by round
+    :ivar other: the other figure of all rounds
+    :ivar our: ours of all rounds
     """
 
     title: str
     unit: str
     kind: str
     asked: float | None
-    theirs: list[float]
+    beside: str
+    others: list[float]
     ours: list[float]
+    other: float | None
+    our: float
+    run: Run
 
     @classmethod
-    def of(cls, figure: Figure, theirs: list[float], ours: list[float]) -> Row:
-        return cls(figure.title, figure.unit, figure.kind, figure.asked, theirs, ours)
+    def of(cls, figure: Figure, others: list[Any], ours: list[Any], run: Run) -> Row:
+        """Make a line of what the rounds gave: numbers, or samples to take a quantile of."""
+        names = (figure.title, figure.unit, figure.kind, figure.asked, figure.beside)
+        if figure.quantile is None:
+            return cls(*names, others, ours, median(others) if others else None, median(ours), run)
+
+        take = partial(quantile, part=figure.quantile)
+        return cls(
+            *names,
+            [take(samples) for samples in others],
+            [take(samples) for samples in ours],
+            take([*chain(*others)]),
+            take([*chain(*ours)]),
+            run,
+        )
 
     @property
     def ratio(self) -> float:
-        """Ours to theirs, the medians."""
-        return median(self.ours) / median(self.theirs)
+        """Ours to the other."""
+        assert self.other is not None
+        return self.our / self.other
 
     @property
     def spread(self) -> tuple[float, float]:
         """The lowest and the highest ratio of a round."""
-        ratios = [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+        ratios = [ours / other for ours, other in zip(self.ours, self.others, strict=True)]
         return min(ratios), max(ratios)
 
     @property
     def reached(self) -> bool | None:
-        """Whether the ratio is what is asked; None where none is."""
-        if self.asked is None:
+        """Whether the ratio is what is asked; None where none is, or where no time was taken."""
+        if self.asked is None or self.run.quick:
             return None
 
         return self.ratio >= self.asked if self.kind == RATE else self.ratio <= self.asked
@@ -59,22 +107,17 @@ class Row:
 
     def cells(self) -> list[str]:
         """What the columns of :data:`HEADINGS` say."""
-        rounds = str(len(self.ours))
-        if not self.theirs:
-            return [
-                self.title,
-                "",
-                f"{readable(median(self.ours))} {self.unit}",
-                *[""] * 4,
-                rounds,
-            ]
+        our = f"{readable(self.our)} {self.unit}"
+        rounds = "quick" if self.run.quick else str(len(self.ours))
+        if self.other is None:
+            return [self.title, "", our, *[""] * 4, rounds]
 
         sign = "≥" if self.kind == RATE else "≤"
         low, high = self.spread
         return [
             self.title,
-            f"{readable(median(self.theirs))} {self.unit}",
-            f"{readable(median(self.ours))} {self.unit}",
+            f"{readable(self.other)} {self.unit}" + (f" ({self.beside})" if self.beside else ""),
+            our,
             readable(self.ratio),
             f"{readable(low)} – {readable(high)}",
             "" if self.asked is None else f"{sign} {readable(self.asked)}",
@@ -83,7 +126,12 @@ class Row:
         ]
 
 
-HEADINGS = ("case", "theirs", "ours", "ratio", "spread", "asked", "reached", "rounds")
+def quantile(samples: list[float], part: float) -> float:
+    """Return the sample below which such a part of all lies, in hundredths."""
+    return quantiles(samples, n=100)[round(part * 100) - 1]
+
+
+HEADINGS = ("case", "beside", "ours", "ratio", "spread", "asked", "reached", "rounds")
 
 
 def readable(value: float) -> str:
@@ -96,19 +144,19 @@ def readable(value: float) -> str:
 
 def print_row(row: Row) -> None:
     title, *cells = row.cells()
-    print(f"{title:<56}", *(f"{cell:>16}" for cell in cells), flush=True)
+    print(f"{title:<48}", *(f"{cell:>18}" for cell in cells), flush=True)
 
 
 def write_results(rows: Sequence[Row], folder: Path) -> list[Row]:
     """
     Write ``results.json`` and ``results.md``; return what they say.
 
-    Lines that were not measured this time stay as they were: each was measured in turn by both
-    libraries, and stands by itself.
+    Lines that were not measured this time stay as they were, with their time and machine.
     """
     raw = folder / "results.json"
     known = json.loads(raw.read_text()) if raw.exists() else []
-    by_title = {row["title"]: Row(**row) for row in known} | {row.title: row for row in rows}
+    kept = [Row(**{**row, "run": Run(**row["run"])}) for row in known]
+    by_title = {row.title: row for row in (*kept, *rows)}
     titles = [figure.title for case in CASES for figure in case.figures]
     results = [by_title[title] for title in titles if title in by_title]
 
@@ -119,26 +167,46 @@ def write_results(rows: Sequence[Row], folder: Path) -> list[Row]:
 
 def write_table(rows: Sequence[Row], folder: Path) -> None:
     """Write ``performance.csv``, the table of the documentation."""
+    lines, runs = with_runs(rows)
     with open(folder / "performance.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADINGS)
-        writer.writerows(row.cells() for row in rows)
+        writer.writerows(lines)
+        writer.writerows([run, *[""] * (len(HEADINGS) - 1)] for run in runs)
 
 
 def page(rows: Sequence[Row]) -> str:
-    lines = [
-        f"# Beside APScheduler {THEIRS}",
-        "",
-        f"Made by `python benchmarks/compare.py`, on {machine()}.",
-        "",
-        "Ratios are ours to theirs, of the medians of the rounds; the spread is from the lowest",
-        "to the highest ratio of a round. Lines may have been measured at different times.",
-        "",
-        f"| {' | '.join(HEADINGS)} |",
-        "|---|--:|--:|--:|--:|--:|---|--:|",
-        *(f"| {' | '.join(row.cells())} |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
+    lines, runs = with_runs(rows)
+    return "\n".join(
+        (
+            f"# Beside APScheduler {RELEASE}",
+            "",
+            "Made by `python benchmarks/compare.py`. Ratios are of ours to the figure beside it,",
+            f"which is that of APScheduler {RELEASE} unless its cell names something else, of the",
+            "medians of the rounds; the spread is from the lowest to the highest ratio of a",
+            "round. Lateness is that of the runs of all rounds together.",
+            "",
+            *(f"- {run}" for run in runs),
+            "",
+            f"| {' | '.join(HEADINGS)} |",
+            "|---|--:|--:|--:|--:|--:|---|--:|",
+            *(f"| {' | '.join(cells)} |" for cells in lines),
+            "",
+        )
+    )
+
+
+def with_runs(rows: Sequence[Row]) -> tuple[list[list[str]], list[str]]:
+    """Return the cells of the lines, and their runs, marked where there are several."""
+    runs = list(dict.fromkeys(row.run for row in rows))
+    if len(runs) == 1:
+        return [row.cells() for row in rows], [str(runs[0])]
+
+    marks = {run: f"[{number}]" for number, run in enumerate(runs, start=1)}
+    lines = [row.cells() for row in rows]
+    for row, cells in zip(rows, lines, strict=True):
+        cells[0] += f" {marks[row.run]}"
+    return lines, [f"{mark} {run}" for run, mark in marks.items()]
 
 
 def machine() -> str:
@@ -165,7 +233,9 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter
 
-    rows = [row for row in rows if row.theirs][::-1]
+    # Growth is beside ours, not beside the release.
+    growths = {figure.title for case in CASES for figure in case.figures if figure.growth}
+    rows = [row for row in rows if row.others and row.title not in growths][::-1]
     figure, axes = pyplot.subplots(figsize=(9, 0.32 * len(rows) + 1.2), layout="constrained")
     better = [row.times_better for row in rows]
     bars = axes.barh([row.title for row in rows], [value - 1 for value in better], left=1)
@@ -175,7 +245,7 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
     axes.axvline(1, color="black", linewidth=0.8)
     axes.tick_params(labelsize=8)
     axes.margins(x=0.15)
-    axes.set_xlabel(f"times better than APScheduler {THEIRS}", fontsize=9)
+    axes.set_xlabel(f"times better than APScheduler {RELEASE}", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(folder / "performance.svg", metadata={"Date": None})
     pyplot.close(figure)

@@ -5,29 +5,15 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from _libraries import OURS
+from _libraries import ROOT
 from cases import Case
 
-sys.path.insert(0, str(OURS))
-
-from tests.servers import (  # found by the line above
-    MariaDB,
-    MissingServerError,
-    MongoDB,
-    PostgreSQL,
-    Redis,
-    Server,
-)
-
-__all__ = ("MissingServerError", "Servers")
-
-KINDS: dict[str, type[Server]] = {
-    server.name: server for server in (PostgreSQL, MariaDB, Redis, MongoDB)
-}
+if TYPE_CHECKING:
+    from tests.servers import Server
 
 # References that lead into whichever library is measured.
 SQLALCHEMY = "apscheduler.jobstores.sqlalchemy:SQLAlchemyJobStore"
@@ -40,11 +26,12 @@ STORES = {
 }
 
 
-class Servers:
+class Servers(ExitStack):
     """The servers that were asked for; each is started once, and stopped at the end."""
 
     def __init__(self) -> None:
-        self._started: dict[str, Server] = {}
+        super().__init__()
+        self._known: dict[str, Server] = {}
 
     @contextmanager
     def place_for(self, case: Case) -> Iterator[dict[str, Any]]:
@@ -56,20 +43,54 @@ class Servers:
                 url = f"sqlite:///{Path(folder) / 'jobs.sqlite'}"
                 yield {"store": {"class": STORES["SQLite"], "url": url}}
         else:
-            place = self._server(case.server).fresh()
-            yield {"store": {"class": STORES[case.server], **place}}
+            server = self._server(case.server)
+            place = server.fresh()
+            try:
+                yield {"store": {"class": STORES[case.server], **place}}
+            finally:
+                drop(server, place)
 
     def _server(self, name: str) -> Server:
-        if name not in self._started:
-            server = KINDS[name]()
-            server.start()
-            self._started[name] = server
+        if name not in self._known:
+            server = server_of(name)
+            self.callback(server.close)  # also of one that does not get through its start
+            self._known[name] = server
 
-        return self._started[name]
+        self._known[name].start()
+        return self._known[name]
 
-    def __enter__(self) -> Servers:
-        return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        for server in self._started.values():
-            server.close()
+def server_of(name: str) -> Server:
+    """Return the server of the tests with this name, which is not started yet."""
+    sys.path.insert(0, str(ROOT))
+    from tests import servers
+
+    server: Server = getattr(servers, name)()
+    return server
+
+
+def drop(server: Server, place: dict[str, Any]) -> None:
+    """Remove what ``fresh()`` gave: a server that runs for others keeps nothing of ours."""
+    if "url" in place:
+        _drop_database(server, place["url"])
+    elif "database" in place:
+        from pymongo import MongoClient
+
+        with MongoClient(place["host"]) as client:
+            client.drop_database(place["database"])
+    else:
+        from redis import Redis
+
+        with Redis(**place) as client:
+            client.flushdb()
+
+
+def _drop_database(server: Server, url: str) -> None:
+    from sqlalchemy import create_engine, make_url, text
+
+    # PostgreSQL refuses as long as a process that was ended is still connected.
+    end = " WITH (FORCE)" if server.name == "PostgreSQL" else ""
+    engine = create_engine(server.address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {make_url(url).database}{end}"))
+    engine.dispose()

@@ -7,127 +7,115 @@ whatever else the computer does falls on both. What is compared are the medians 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
+import signal
 import sys
-import tempfile
-from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 
-from _libraries import HERE, OURS, fetch_theirs
-from _report import Row, draw, print_row, write_results, write_table
-from _servers import MissingServerError, Servers
+from _libraries import HERE, ROOT
+from _measurer import Measurer
+from _report import Row, Run, draw, print_row, write_results, write_table
+from _servers import Servers
 from cases import CASES, Case
 
-DOCS = OURS / "docs"
+DOCS = ROOT / "docs"
+ROUNDS = 5  # at least, of what is published
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = read_options(arguments)
-    cases = [case for case in CASES if is_wanted(case, options.cases)]
-    if not cases:
-        sys.exit(f"No case matches {' '.join(options.cases)}")
-
     rows: list[Row] = []
     try:
         with Servers() as servers:
-            measurer = Measurer(options, servers)
-            for case in cases:
-                for row in measurer.compare(case):
+            rounds = 1 if options.quick else options.rounds
+            measurer = Measurer(Run.now(options.quick), servers, rounds, options.timeout)
+            if options.output:
+                measurer.can("the plot", ["matplotlib"])
+            chosen = [
+                [case for case in series if measurer.can(case.name, case.packages)]
+                for series in wanted(options.cases)
+            ]
+            for series in chosen:
+                for row in measurer.compare(series):
                     rows.append(row)
                     print_row(row)
     finally:
-        # What was measured before an error, or Ctrl+C, is not measured again for nothing.
+        # What was measured before Ctrl+C is not measured again for nothing.
         if rows and options.output:
             report(rows, options.output, options.docs or options.output)
+
+    if measurer.failures:
+        sys.exit("\n".join(("Not all was measured:", *measurer.failures)))
 
 
 def report(rows: list[Row], folder: Path, docs: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    docs.mkdir(parents=True, exist_ok=True)
     results = write_results(rows, folder)
     write_table(results, docs)
-    draw(results, docs)
+    if find_spec("matplotlib") is not None:
+        draw(results, docs)
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", help="only cases with one of these words in the name")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements by each library")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="measurements by each library")
     parser.add_argument("--quick", action="store_true", help="see whether the cases work: no time")
     parser.add_argument("--output", type=Path, help="where to write the results")
     parser.add_argument("--docs", type=Path, help="where to write table and plot, if elsewhere")
+    parser.add_argument(
+        "--timeout", type=float, default=1_800, help="seconds that a case may take in a process"
+    )
     options = parser.parse_args(arguments)
-    if options.output is None and not options.quick:
+    if options.list:
+        print(names())
+        sys.exit()
+
+    for word in options.cases:
+        if not wanted([word]):
+            parser.error(f"no case has {word!r} in its name; there are\n{names()}")
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds} measures nothing; give 1 or more")
+    if options.docs and not options.output:
+        parser.error("--docs says where the table goes beside --output: give both")
+    if not options.quick and not options.output:
         options.output, options.docs = HERE, DOCS
+    if options.quick or options.rounds < ROUNDS:
+        folders = [folder.resolve() for folder in (options.output, options.docs) if folder]
+        if {HERE.resolve(), DOCS.resolve()}.intersection(folders):
+            parser.error(f"what is published has at least {ROUNDS} rounds: give another --output")
+
     return options
 
 
+def wanted(words: list[str]) -> list[list[Case]]:
+    """Return the series in which a case has one of the words in its name; all without words."""
+    series = [list(cases) for _, cases in groupby(CASES, lambda case: case.series or id(case))]
+    return [
+        cases for cases in series if not words or any(is_wanted(case, words) for case in cases)
+    ]
+
+
 def is_wanted(case: Case, words: list[str]) -> bool:
-    titles = " ".join(figure.title for figure in case.figures)
-    text = f"{case.function} {case.server or ''} {titles}".lower()
-    return not words or any(word.lower() in text for word in words)
+    text = f"{case.name} {' '.join(figure.title for figure in case.figures)}".lower()
+    return any(word.lower() in text for word in words)
 
 
-class Measurer:
-    """Runs cases in processes of their own."""
+def names() -> str:
+    return "\n".join(
+        f"  {case.name:<24} {figure.title}" for case in CASES for figure in case.figures
+    )
 
-    def __init__(self, options: argparse.Namespace, servers: Servers) -> None:
-        self._quick = options.quick
-        self._rounds = 1 if options.quick else options.rounds
-        self._theirs = fetch_theirs()
-        self._servers = servers
 
-    def compare(self, case: Case) -> Iterator[Row]:
-        """Measure a case in turn by both libraries; yield its lines of the table."""
-        rounds: list[tuple[dict[str, float], dict[str, float]]] = []
-        try:
-            for number in range(self._rounds):
-                if number % 2:
-                    ours = self._by_ours(case)
-                    theirs = self._by_theirs(case)
-                else:
-                    theirs = self._by_theirs(case)
-                    ours = self._by_ours(case)
-                rounds.append((theirs, ours))
-        except MissingServerError as exc:
-            print(f"{case.function} is left out: {exc}", file=sys.stderr)
-            return
-
-        for figure in case.figures:
-            yield Row.of(
-                figure,
-                theirs=[theirs[figure.name] for theirs, _ in rounds if theirs],
-                ours=[ours[figure.name] for _, ours in rounds],
-            )
-
-    def _by_ours(self, case: Case) -> dict[str, float]:
-        return self._measure(OURS, case.function, case)
-
-    def _by_theirs(self, case: Case) -> dict[str, float]:
-        if case.only_ours:
-            return {}
-        if case.against is not None:
-            return self._measure(OURS, case.against, case)
-
-        return self._measure(self._theirs, case.function, case)
-
-    def _measure(self, library: Path, function: str, case: Case) -> dict[str, float]:
-        with self._servers.place_for(case) as store, tempfile.TemporaryDirectory() as elsewhere:
-            options = {**case.options, **(case.quick if self._quick else {}), **store}
-            done = subprocess.run(
-                [sys.executable, HERE / "_measure.py", function, json.dumps(options)],
-                env={**os.environ, "PYTHONPATH": str(library)},
-                cwd=elsewhere,  # where there is no package to be imported by mistake
-                capture_output=True,
-                text=True,
-            )
-        if done.returncode:
-            raise RuntimeError(f"{function} failed with {library}:\n{done.stderr}")
-
-        figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-        return figures
+def stop(signum: int, frame: object) -> None:
+    """End as after Ctrl+C: the servers are stopped, and what was measured is written."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signum)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
     main()

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from itertools import islice
 from math import exp, log
+from pathlib import Path
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
-from _libraries import HERE, OURS, fetch_theirs
+from _libraries import HERE, Library, fetch_theirs, our_library
 from cases.cron import LINES
 
 ROUNDS = 5
@@ -64,12 +65,14 @@ def _microseconds(package: str, zone: str, line: str) -> float:
     return (perf_counter() - begin) / count * 1e6
 
 
-def measure_apart(package: str, theirs: str) -> Figures:
+def measure_apart(package: str, library: Library) -> Figures:
     """Measure a package in a process of its own."""
-    path = theirs if package == "3.11.3" else str(OURS)
-    command = [sys.executable, str(HERE / "triggers.py"), package]
     done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": path}, check=True, capture_output=True, text=True
+        [sys.executable, HERE / "triggers.py", package, library.folder, library.version],
+        env={**os.environ, "PYTHONPATH": str(library.folder)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     figures: Figures = json.loads(done.stdout)
 
@@ -98,17 +101,20 @@ def report(rounds: dict[str, list[Figures]]) -> None:
 
 
 def main() -> None:
-    theirs = str(fetch_theirs())
+    ours, theirs = our_library(), fetch_theirs()
     rounds: dict[str, list[Figures]] = {package: [] for package in PACKAGES}
     for _ in range(ROUNDS):
         for package in PACKAGES:
-            rounds[package].append(measure_apart(package, theirs))
+            library = theirs if package == "3.11.3" else ours
+            rounds[package].append(measure_apart(package, library))
 
     report(rounds)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(measure(sys.argv[1])))
+        package, folder, version = sys.argv[1:]
+        Library(Path(folder), version).check_imported()
+        print(json.dumps(measure(package)))
     else:
         main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from statistics import median
 from threading import Event
@@ -11,9 +12,12 @@ from typing import Any
 
 from apscheduler.events import EVENT_JOB_EXECUTED
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 
 from ._common import JOB_DEFAULTS, add_all, due_specs, hourly_specs, stepper, work
 from ._timing import check, timed
+
+BATCH = 10_000
 
 
 def dispatch(size: int) -> dict[str, float]:
@@ -65,27 +69,34 @@ def catch_up(size: int) -> dict[str, float]:
     return {"caught_up": 1 / seconds}
 
 
-def due_among(size: int, passes: int) -> dict[str, float]:
-    """A thousand one-second jobs, due in each pass, among so many that are not."""
-    due = min(1_000, size)
-    scheduler, executor = stepper()
+def due_among(
+    size: int, due: int, warming_up: int, passes: int, store: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """
+    Some one-second jobs, due in each pass, among so many jobs of which the others are not.
+
+    :param warming_up: passes before those that are counted
+    """
+    scheduler, executor = stepper(store)
     now = datetime.now(timezone.utc)
-    add_all(scheduler, hourly_specs(size - due, now + timedelta(hours=1)) if size > due else [])
+    _add_others(scheduler, size - due, now + timedelta(hours=1))
     # All on the same second, so that each pass finds all of them due.
     start = now.replace(microsecond=0)
-    add_all(
-        scheduler,
-        [
-            {"func": work, "trigger": "interval", "seconds": 1, "start_date": start, "id": str(i)}
-            for i in range(due)
-        ],
-    )
+    second = {"func": work, "trigger": "interval", "seconds": 1, "start_date": start}
+    add_all(scheduler, [{**second, "id": str(number)} for number in range(due)])
 
     seconds = []
-    for _ in range(passes):
+    for _ in range(warming_up + passes):
         time.sleep(1.01 - time.time() % 1)  # until a moment after the next second
         before = executor.taken
         seconds.append(timed(scheduler._process_jobs))
         check(executor.taken - before, due, "jobs were handed over")
 
-    return {"each": median(seconds) / due * 1e6}
+    return {"each": median(seconds[warming_up:]) / due * 1e6}
+
+
+def _add_others(scheduler: BaseScheduler, count: int, first: datetime) -> None:
+    """Add hourly jobs, in batches: a million descriptions would take more memory than the jobs."""
+    for begin in range(0, count, BATCH):
+        specs = hourly_specs(min(BATCH, count - begin), first)
+        add_all(scheduler, [{**spec, "id": f"later-{begin}-{spec['id']}"} for spec in specs])
