@@ -90,9 +90,33 @@ class Job:
     def __init__(self, scheduler: Any, id: str | None = None, **kwargs: Any) -> None:
         self._scheduler = scheduler
         self._jobstore_alias = None
-        self.id = _new_id() if id is None or id == "" else _check_id(id)
+        self.id = _id_of(id)
         self.name = ""  # until the function is known
         self._change(kwargs)
+
+    def _common_with_alike(self) -> list[tuple[str, Any]]:
+        """Return what jobs have in common that are given the same, but for values of their own."""
+        return [(name, getattr(self, name)) for name in _COMMON if hasattr(self, name)]
+
+    @classmethod
+    def _of(cls, common: Iterable[tuple[str, Any]], own: dict[str, Any]) -> Job:
+        """
+        Return a new job.
+
+        :param common: what the first job that was given the same names has in common with it
+        :param own: its id, name, arguments and next run time, as far as they are given
+        :raises TypeError: if a value is of a wrong type
+        :raises ValueError: if the arguments do not fit the function
+        """
+        job = cls.__new__(cls)
+        for name, value in common:
+            setattr(job, name, value)
+        job.kwargs = {}  # each its own
+        job.id = _id_of(own.pop("id", None))
+        if own:
+            job._change(own)
+
+        return job
 
     def modify(self, **changes: Any) -> Job:
         """Change settings of this job; see :meth:`.BaseScheduler.modify_job`."""
@@ -185,10 +209,9 @@ class Job:
 
         approved: dict[str, Any] = {}
         for name, value in changes.items():
-            if name in _CALL:
-                continue
-            if name in _CHECKS:
-                approved[name] = _CHECKS[name](value)
+            check = _CHECKS.get(name)
+            if check is not None:
+                approved[name] = check(value)
             elif name == "id":
                 approved[name] = self._check_same_id(value)
             elif name == "next_run_time":
@@ -317,6 +340,10 @@ class Job:
         return f"{self.name} (trigger: {self.trigger}, {status})"
 
 
+def _id_of(given: Any) -> str:
+    return _new_id() if given is None or given == "" else _check_id(given)
+
+
 def _new_id() -> str:
     """Return a random UUID (RFC 9562, version 4) in hexadecimal, sooner than uuid4() does."""
     digits = urandom(16).hex()
@@ -409,3 +436,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "trigger": _check_trigger,
 }
 _SETTINGS = _CALL | _CHECKS.keys() | {"id", "next_run_time"}
+
+# What jobs have in common that are given the same, but for values of their own.
+_COMMON = [
+    name for name in Job.__slots__ if name not in ("__weakref__", "id", "kwargs", "next_run_time")
+]

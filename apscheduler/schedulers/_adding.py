@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 from itertools import chain
@@ -111,7 +110,6 @@ class Adding:
         self._will_retry = will_retry
         self._backlog = backlog
         self._defaults = defaults
-        self._names = (*defaults, "next_run_time")
         self._now = now
         self._logger = logger
         # Jobs whose run times were set before, by the aliases of their stores and their ids.
@@ -119,9 +117,8 @@ class Adding:
         self._undo: list[Callable[[], object]] = []  # takes back what was done, in its order
         # These overwrite bytes that cannot be restored.
         self._overwriting: list[tuple[BaseJobStore, list[Job]]] = []
-        # Jobs by the settings that they were given. One list for most of them: an object for
-        # each job would keep the garbage collector busy.
-        self._filled: defaultdict[tuple[str, ...], list[Job]] = defaultdict(list)
+        # Jobs with the names of the settings that they were given, if they are to be taken back.
+        self._filled: list[tuple[Job, list[str]]] = []
 
     def add(self, store: BaseJobStore, job: Job, replace_existing: bool) -> None:
         """
@@ -201,15 +198,17 @@ class Adding:
 
     def _fill_in(self, job: Job) -> bool:
         """Give the job the settings that it has not; tell whether it had no next run time."""
-        missing = tuple([name for name in self._names if not hasattr(job, name)])
-        keeps_time = "next_run_time" in missing
+        missing = {name: value for name, value in self._defaults.items() if not hasattr(job, name)}
+        keeps_time = not hasattr(job, "next_run_time")
         if keeps_time:
-            job.next_run_time = first_run_time(job.trigger, self._now, job.name, self._logger)
-        for name in missing:
-            if name in self._defaults:
-                setattr(job, name, self._defaults[name])
+            missing["next_run_time"] = first_run_time(
+                job.trigger, self._now, job.name, self._logger
+            )
+        for name, value in missing.items():
+            setattr(job, name, value)
 
-        self._filled[missing].append(job)
+        if self._will_retry:
+            self._filled.append((job, list(missing)))
         return keeps_time
 
     def _replace(self, store: BaseJobStore, jobs: Sequence[tuple[Job, bool]]) -> None:
@@ -293,10 +292,9 @@ class Adding:
     def _empty_out(self) -> None:
         """Take from the jobs what they were given: it is to be found out anew."""
         # Never for a job that might still be in a store, which would stumble over it.
-        for names, jobs in self._filled.items():
-            for job in jobs:
-                for name in names:
-                    delattr(job, name)
+        for job, names in self._filled:
+            for name in names:
+                delattr(job, name)
 
 
 def _remove_own(store: BaseJobStore, jobs: Sequence[Job]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
+from .._refs import undefined
 from ..job import Job
 from ..triggers.base import BaseTrigger
 from ._adding import Entries
@@ -26,30 +29,28 @@ _BESIDE_JOB = ("trigger", "jobstore", "replace_existing")
 ADDING_ARGUMENTS = (*JOB_ARGUMENTS, *_BESIDE_JOB)
 _OF_JOB = frozenset(JOB_ARGUMENTS)  # found at once
 
-# Values of these types mean the same wherever they are equal; two datetimes may differ by zone.
-_PLAIN = frozenset((int, float, str, type(None)))
+# What jobs that are otherwise alike differ in.
+_ITS_OWN = frozenset(("id", "name", "args", "kwargs", "next_run_time"))
 
-CreateTrigger = Callable[["BaseTrigger | str | None", dict[str, Any]], BaseTrigger]
+# Values of these types mean the same wherever they are equal; two datetimes may differ by zone.
+_PLAIN = frozenset((int, float, str, bool, type(None), FunctionType, MethodType))
+
 CreateJob = Callable[[Mapping[str, Any], "BaseTrigger | str | None", dict[str, Any]], Job]
 
 
 def read_specs(
-    specs: Iterable[Mapping[str, Any]],
-    create_trigger: CreateTrigger,
-    create_job: CreateJob,
-    shares_triggers: bool,
+    specs: Iterable[Mapping[str, Any]], create_job: CreateJob, makes_equal_jobs: bool
 ) -> Entries:
     """
     Create the jobs that the mappings describe.
 
-    :param create_trigger: makes a trigger of its name and arguments
     :param create_job: makes a job of its settings, its trigger or the name of it, and arguments of
         the trigger
-    :param shares_triggers: whether jobs that give equal arguments may have the same trigger
+    :param makes_equal_jobs: whether it makes the same of equal arguments
     :raises TypeError: if one is no mapping, or has no function
     """
     entries = Entries()
-    triggers = _Triggers(create_trigger)
+    create = _Patterns(create_job).create if makes_equal_jobs else partial(_create, create_job)
     for spec in specs:
         if not isinstance(spec, (dict, Mapping)):  # what is usual comes first: it is known at once
             raise TypeError(
@@ -60,45 +61,58 @@ def read_specs(
             names = ", ".join(map(str, spec))
             raise TypeError(f'A job needs a "func", but only these were given: {names}')
 
-        settings: dict[str, Any] = {"executor": "default"}
-        trigger_args: dict[str, Any] = {}
-        for name, value in spec.items():
-            if name in _OF_JOB:
-                settings[name] = value
-            elif name not in _BESIDE_JOB:
-                trigger_args[name] = value
-        trigger = spec.get("trigger")
-        if shares_triggers and isinstance(trigger, str):
-            trigger, trigger_args = triggers.find(trigger, trigger_args), {}
-        job = create_job(settings, trigger, trigger_args)
+        job = create(spec)
         entries.append(job, spec.get("jobstore", "default"), spec.get("replace_existing", False))
 
     return entries
 
 
-class _Triggers:
+def _create(create_job: CreateJob, spec: Mapping[str, Any]) -> Job:
+    settings: dict[str, Any] = {"executor": "default"}
+    trigger_args: dict[str, Any] = {}
+    for name, value in spec.items():
+        if name in _OF_JOB:
+            if value is not undefined:
+                settings[name] = value
+        elif name not in _BESIDE_JOB:
+            trigger_args[name] = value
+
+    return create_job(settings, spec.get("trigger"), trigger_args)
+
+
+class _Patterns:
     """
-    Triggers of one call of add_jobs(): jobs that give equal arguments have the same one.
+    Jobs of one call of add_jobs() that are alike but for what each has of its own.
 
-    They need not be made, and kept, a thousand times. Only those of this package are shared: they
-    keep nothing from one question to the next, as others may.
+    What they share is checked, and kept, once, their trigger included. Only triggers of this
+    package are shared: they keep nothing from one question to the next, as others may.
     """
 
-    def __init__(self, create: CreateTrigger) -> None:
-        self._create = create
-        self._known: dict[tuple[Any, ...], BaseTrigger] = {}
+    def __init__(self, create_job: CreateJob) -> None:
+        self._create_job = create_job
+        self._known: dict[tuple[Any, ...], list[tuple[str, Any]]] = {}
 
-    def find(self, name: str, arguments: dict[str, Any]) -> BaseTrigger:
-        """Return a trigger by its name: a new one, or one that may be shared."""
-        types = tuple(map(type, arguments.values()))
-        if not _PLAIN.issuperset(types):
-            return self._create(name, arguments)
+    def create(self, spec: Mapping[str, Any]) -> Job:
+        """Create a job, by the one that was created first of those that are like it."""
+        own: dict[str, Any] = {}
+        shared: dict[str, Any] = {}
+        for name, value in spec.items():
+            if name not in _ITS_OWN:
+                shared[name] = value
+            elif not (value is undefined or (value is None and name != "next_run_time")):
+                own[name] = value
+        trigger = shared.get("trigger")
+        types = tuple(map(type, shared.values()))
+        if not isinstance(trigger, str) or not _PLAIN.issuperset(types):
+            return _create(self._create_job, spec)
 
-        key = (name, types, *arguments.items())  # the types, for 1 and 1.0 are equal
-        known = self._known.get(key)
-        if known is None:
-            known = self._create(name, arguments)
-            if is_own("triggers", name, type(known)):
-                self._known[key] = known
+        # With the types, for 1 and 1.0 are equal, and with the names of what is given to each.
+        key = (types, *own, *shared.items())
+        common = self._known.get(key)
+        if common is not None:
+            return Job._of(common, own)
 
-        return known
+        job = _create(self._create_job, spec)
+        if is_own("triggers", trigger, type(job.trigger)):
+            self._known[key] = job._common_with_alike()
+        return job

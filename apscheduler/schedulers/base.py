@@ -796,12 +796,16 @@ class BaseScheduler(metaclass=ABCMeta):
             "kwargs": kwargs,
             "id": id,
             "name": name,
-            "misfire_grace_time": misfire_grace_time,
-            "coalesce": coalesce,
-            "max_instances": max_instances,
-            "next_run_time": next_run_time,
             "executor": executor,
         }
+        if misfire_grace_time is not undefined:
+            settings["misfire_grace_time"] = misfire_grace_time
+        if coalesce is not undefined:
+            settings["coalesce"] = coalesce
+        if max_instances is not undefined:
+            settings["max_instances"] = max_instances
+        if next_run_time is not undefined:
+            settings["next_run_time"] = next_run_time
         job = self._create_job(settings, trigger, trigger_args)
         if not self._keep_aside([(job, jobstore, replace_existing)]):
             self._real_add_job(job, jobstore, replace_existing)
@@ -813,16 +817,14 @@ class BaseScheduler(metaclass=ABCMeta):
         Add many jobs at once, which is much faster than one by one: all of them or none.
 
         Jobs that are given the same trigger by its name, with equal numbers and strings as its
-        arguments, share one trigger object.
+        arguments, may share one trigger object.
 
         :param specs: for each job, a mapping with the arguments of :meth:`add_job`
         :return: the jobs, in the same order
         :raises ConflictingIdError: if an id is taken, or given to two of them
         :raises: what else :meth:`add_job` raises; then no job was added
         """
-        entries = read_specs(
-            specs, self._create_trigger, self._create_job, self._makes_same_triggers()
-        )
+        entries = read_specs(specs, self._create_job, self._makes_equal_jobs())
         _check_ids_differ(entries)
         if not self._keep_aside(entries):
             self._add_entries(entries)
@@ -1148,7 +1150,7 @@ class BaseScheduler(metaclass=ABCMeta):
         trigger: BaseTrigger | str | None,
         trigger_args: dict[str, Any],
     ) -> Job:
-        given = {name: value for name, value in settings.items() if value is not undefined}
+        given = dict(settings)
         if given.get("args") is None:
             given["args"] = ()
         if given.get("kwargs") is None:
@@ -1401,10 +1403,10 @@ class BaseScheduler(metaclass=ABCMeta):
             trigger_args = {"timezone": self.timezone, **trigger_args}
         return self._create_plugin_instance("trigger", trigger, trigger_args)  # type: ignore[no-any-return]
 
-    def _makes_same_triggers(self) -> bool:
-        """Tell whether triggers of equal arguments are equal: programs may spread them out."""
-        methods = (self._create_trigger, self._create_plugin_instance)
-        return tuple(getattr(method, "__func__", None) for method in methods) == _make_triggers
+    def _makes_equal_jobs(self) -> bool:
+        """Tell whether jobs of equal arguments are equal: programs may spread triggers out."""
+        methods = (self._create_job, self._create_trigger, self._create_plugin_instance)
+        return tuple(getattr(method, "__func__", None) for method in methods) == _make_jobs
 
     def _create_plugin_instance(
         self, type_: str, alias: str, constructor_kwargs: Mapping[str, Any]
@@ -1463,8 +1465,12 @@ class BaseScheduler(metaclass=ABCMeta):
 # What _is_heard() compares with: a test suite may replace the method of the class, too.
 _dispatch_event = BaseScheduler._dispatch_event
 
-# What _makes_same_triggers() compares with.
-_make_triggers = (BaseScheduler._create_trigger, BaseScheduler._create_plugin_instance)
+# What _makes_equal_jobs() compares with.
+_make_jobs = (
+    BaseScheduler._create_job,
+    BaseScheduler._create_trigger,
+    BaseScheduler._create_plugin_instance,
+)
 
 # Plugins: the entry-point group, and the class that all of them derive from.
 _PLUGINS: dict[str, tuple[str, type]] = {

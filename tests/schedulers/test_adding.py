@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from asyncio import CancelledError
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
@@ -19,6 +22,7 @@ from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
+from apscheduler.util import undefined
 from tests import jobs
 from tests.recorder import Recorder
 
@@ -59,6 +63,47 @@ class OneByOneStore(CountingStore):
 
     def add_jobs(self, jobs: Any) -> None:
         super(MemoryJobStore, self).add_jobs(jobs)
+
+
+# Values of what a job is given, few of each, so that many jobs are alike.
+_VALUES: dict[str, list[Any]] = {
+    "func": [jobs.nothing, jobs.two, "tests.jobs:nothing", dict],
+    "trigger": ["interval", "cron"],
+    "args": [None, (), [1], (1, 2)],
+    "kwargs": [None, {}, {"third": 3}],
+    "name": [None, "a name", "another"],
+    "id": [None, ""],
+    "jitter": [1, 1.0],
+    "timezone": ["UTC", "Europe/Berlin"],
+    "misfire_grace_time": [undefined, None, 1, 1.0],
+    "coalesce": [undefined, True, 1],
+    "next_run_time": [undefined, None, MARCH_1, MARCH_1.replace(tzinfo=None)],
+}
+_changes = st.sampled_from(
+    [{}, *({name: value} for name, values in _VALUES.items() for value in values)]
+)
+_spec = st.builds(
+    lambda first, *changes: {**first, **{k: v for change in changes for k, v in change.items()}},
+    st.just({"func": jobs.nothing, "trigger": "interval"}),
+    _changes,
+    _changes,
+)
+
+
+@st.composite
+def similar_specs(draw: st.DrawFn) -> list[dict[str, Any]]:
+    first = draw(_spec)
+    return [first, *({**first, **draw(_changes)} for _ in range(draw(st.integers(0, 4))))]
+
+
+def _seen(job: Job) -> dict[str, Any]:
+    """What can be seen of a job that was not taken to a store, but for its id and its start."""
+    values = {name: getattr(job, name) for name in Job.__slots__ if hasattr(job, name)}
+    for name in ("__weakref__", "_scheduler", "id", "trigger"):
+        values.pop(name, None)
+    types = {name: type(value) for name, value in values.items()}
+
+    return {**values, "types": types, "trigger": (str(job.trigger), repr(job.trigger.jitter))}
 
 
 class TestManyJobs:
@@ -163,6 +208,37 @@ class TestManyJobs:
         cron = {"func": jobs.nothing, "trigger": "cron"}
         with pytest.raises(ValueError, match=r"1\.0"):
             scheduler.add_jobs([{**cron, "hour": 1}, {**cron, "hour": 1.0}])
+
+    @settings(max_examples=300)
+    @given(similar_specs())
+    def test_each_is_what_add_job_makes_of_the_same_arguments(
+        self, specs: list[dict[str, Any]]
+    ) -> None:
+        one_by_one = BackgroundScheduler(timezone="UTC")
+        at_once = BackgroundScheduler(timezone="UTC")
+        try:
+            expected = [one_by_one.add_job(**spec) for spec in specs]
+        except (TypeError, ValueError) as exc:
+            with pytest.raises(type(exc), match=f"^{re.escape(str(exc))}$"):
+                at_once.add_jobs(specs)
+            return
+
+        added = at_once.add_jobs(specs)
+        assert [_seen(job) for job in added] == [_seen(job) for job in expected]
+        assert len({job.id for job in added}) == len(added)
+        assert len({id(job.kwargs) for job in added}) == len(added)
+
+    def test_what_is_equal_but_of_another_type_is_checked_for_each(self) -> None:
+        scheduler = BackgroundScheduler(timezone="UTC")
+        job = {"func": jobs.nothing, "trigger": "interval", "misfire_grace_time": 1}
+        with pytest.raises(TypeError, match=r"got 1\.0"):
+            scheduler.add_jobs([job, {**job, "misfire_grace_time": 1.0}])
+
+    def test_arguments_are_checked_for_each(self) -> None:
+        scheduler = BackgroundScheduler(timezone="UTC")
+        job = {"func": jobs.two, "trigger": "interval", "args": [1]}
+        with pytest.raises(ValueError, match="longer than the target callable"):
+            scheduler.add_jobs([job, {**job, "args": [1, 2, 3]}])
 
     def test_none_is_no_error(self, scheduler: ManualScheduler) -> None:
         assert scheduler.add_jobs([]) == []
