@@ -807,7 +807,8 @@ class BaseScheduler(metaclass=ABCMeta):
         if next_run_time is not undefined:
             settings["next_run_time"] = next_run_time
         job = self._create_job(settings, trigger, trigger_args)
-        if not self._keep_aside([(job, jobstore, replace_existing)]):
+        is_stopped = self.state == STATE_STOPPED  # asked again under the lock
+        if not (is_stopped and self._keep_aside([(job, jobstore, replace_existing)])):
             self._real_add_job(job, jobstore, replace_existing)
 
         return job
