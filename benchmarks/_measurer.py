@@ -44,7 +44,7 @@ class Measurer:
         for turn in range(self._rounds):
             for number in list(rounds):
                 try:
-                    rounds[number].append(self._both(series[number], ours_first=turn % 2 == 1))
+                    rounds[number] += self._round(series[number], ours_first=turn % 2 == 1)
                 except Exception as exc:
                     self._fail(series[number].name, str(exc) or repr(exc))
                     del rounds[number]
@@ -72,6 +72,10 @@ class Measurer:
     def _fail(self, name: str, words: str) -> None:
         print(f"{name} is left out: {words}", file=sys.stderr, flush=True)
         self.failures.append(f"{name}: {words.strip().splitlines()[-1]}")
+
+    def _round(self, case: Case, ours_first: bool) -> list[tuple[Figures, Figures]]:
+        repeats = 1 if self._run.quick else case.repeats
+        return [self._both(case, ours_first) for _ in range(repeats)]
 
     def _both(self, case: Case, ours_first: bool) -> tuple[Figures, Figures]:
         ours = self._measuring(self._ours, case.function, case)

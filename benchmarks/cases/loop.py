@@ -41,7 +41,7 @@ def lateness(size: int) -> dict[str, Any]:
         ],
     )
     scheduler.start()
-    time.sleep(2)  # the threads have been started, and what is imported late is there
+    time.sleep(3)  # the threads have been started, and what is imported late is there
     late.clear()
     cpu = time.process_time()
     time.sleep(size)
