@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,9 @@ class ThreadPool:
     expect. At the exit of the interpreter, running and waiting tasks are waited for, unless the
     pool was shut down without waiting for them.
 
+    A task wakes one thread: the one that has slept for the shortest time, and only that one. With
+    a queue that all of them wait for, a task would wake one after the other.
+
     :param thread_name_prefix: begins the name of each thread
     :param initializer: called in each thread before its first task; if it raises, that task is not
         run and fails with an :exc:`InitializerError`, and the next task calls it again
@@ -70,9 +74,10 @@ class ThreadPool:
         self._max_workers = max_workers
         self._thread_name_prefix = thread_name_prefix
         self._initialize = partial(initializer, *initargs) if initializer else None
-        self._work_queue: SimpleQueue[Task | None] = SimpleQueue()
-        self._threads: set[Thread] = set()
-        self._unfinished = 0  # tasks that are running or waiting
+        self._tasks: deque[Task] = deque()  # those that wait
+        # With the lock that a thread sleeps on: whoever releases it wakes the thread.
+        self._threads: dict[Thread, Lock] = {}
+        self._sleeping: list[Lock] = []
         self._shutdown = False
         self._lock = Lock()
         _pools.add(self)
@@ -90,39 +95,62 @@ class ThreadPool:
 
             # If no thread can be had, the task must not be left in the queue: whoever submits it
             # is told, and may do so again.
-            if len(self._threads) < min(self._unfinished + 1, self._max_workers):
+            if not self._sleeping and len(self._threads) < self._max_workers:
                 self._start_thread()
-            self._unfinished += 1
-            self._work_queue.put(task)
+            self._tasks.append(task)
+            try:
+                if self._sleeping:
+                    self._sleeping.pop().release()
+            except BaseException:  # Ctrl+C: nobody knows whether a thread was woken
+                self._wake_all()
+                raise
+
+    def _wake_all(self) -> None:
+        """Have all threads look for a task, or for the end."""
+        self._sleeping.clear()
+        for asleep in list(self._threads.values()):
+            with suppress(RuntimeError):  # it was woken, and has not noticed yet
+                asleep.release()
 
     def _start_thread(self) -> None:
+        asleep = Lock()
         thread = Thread(
             target=self._work,
+            args=(asleep,),
             name=f"{self._thread_name_prefix}_{len(self._threads)}",
             daemon=True,
         )
-        self._threads.add(thread)
+        self._threads[thread] = asleep
         try:
             thread.start()
         except BaseException as exc:
             if thread.ident is None:
-                self._threads.discard(thread)  # it will never do anything
+                self._threads.pop(thread, None)  # it will never do anything
             # If no more threads can be had, those that run do the task, if there are any.
             if not (self._threads and isinstance(exc, (RuntimeError, MemoryError))):
                 raise
 
-    def _work(self) -> None:
-        self._threads.add(current_thread())  # Ctrl+C may have told the pool that it did not start
+    def _work(self, asleep: Lock) -> None:
+        # Ctrl+C may have told the pool that it did not start.
+        self._threads[current_thread()] = asleep
         initialized = self._initialize is None
-        while (task := self._work_queue.get()) is not None:
+        while (task := self._next_task(asleep)) is not None:
             initialized = initialized or self._is_initialized_for(task)
             if initialized:
                 self._run(task)
             del task  # what it holds is not kept until the next one comes
-            with self._lock:
-                self._unfinished -= 1
 
-        self._work_queue.put(None)  # for the other threads
+    def _next_task(self, asleep: Lock) -> Task | None:
+        """Wait for a task and take it; None if there will be no more."""
+        while True:
+            with self._lock:
+                if self._tasks:
+                    return self._tasks.popleft()
+                if self._shutdown:
+                    return None
+                asleep.acquire(False)  # it is free if all were woken while this thread was awake
+                self._sleeping.append(asleep)
+            asleep.acquire()
 
     def _is_initialized_for(self, task: Task) -> bool:
         """Call the initializer; if it fails, so does the task, and the next one calls it again."""
@@ -166,31 +194,27 @@ class ThreadPool:
         """
         with self._lock:
             self._shutdown = True
+            dropped = self._take_waiting() if cancel_futures else []
+            self._wake_all()
 
-        dropped = self._take_waiting() if cancel_futures else []
-        self._work_queue.put(None)
         if wait is not False and not self._join(None if wait is True else float(wait)):
-            dropped += self._take_waiting()
-            self._work_queue.put(None)
+            with self._lock:
+                dropped += self._take_waiting()
             _pools.discard(self)  # left behind: not waited for at exit either
 
         return dropped
 
     def _take_waiting(self) -> list[Task]:
-        tasks: list[Task] = []
-        while True:
-            try:
-                task = self._work_queue.get_nowait()
-            except Empty:  # only this tells: a thread may take the last one at any time
-                return tasks
+        tasks = list(self._tasks)
+        self._tasks.clear()
+        for task in tasks:
             if isinstance(task, _Submission):
                 task.future.cancel()  # whoever waits for it would wait for ever
-            if task is not None:
-                tasks.append(task)
+        return tasks
 
     def _join(self, seconds: float | None) -> bool:
         deadline = None if seconds is None else monotonic() + seconds
-        for thread in self._threads - {current_thread()}:
+        for thread in self._threads.keys() - {current_thread()}:
             thread.join(None if deadline is None else max(deadline - monotonic(), 0))
             if thread.is_alive():
                 return False

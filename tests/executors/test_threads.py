@@ -7,6 +7,7 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,53 @@ def test_ctrl_c_while_a_thread_starts_takes_no_worker_from_the_pool(
     assert pool.submit(int, "1").result(PATIENCE) == 1
     assert len(pool._threads) == 1
     pool.shutdown()
+
+
+def test_ctrl_c_while_a_thread_is_woken_takes_no_worker_from_the_pool() -> None:
+    is_asleep = threading.Event()
+
+    class InterruptedOnce(list[Any]):
+        left = 1
+
+        def append(self, sleeping: Any) -> None:
+            super().append(sleeping)
+            is_asleep.set()
+
+        def pop(self, *args: Any) -> Any:
+            sleeping = super().pop(*args)
+            if self.left:
+                self.left = 0
+                raise KeyboardInterrupt
+            return sleeping
+
+    pool = ThreadPool(1)
+    pool._sleeping = InterruptedOnce()
+    pool.submit(int).result(PATIENCE)
+    assert is_asleep.wait(PATIENCE)
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(int)
+
+    for number in range(3):
+        assert pool.submit(int, number).result(PATIENCE) == number
+    assert len(pool._threads) == 1
+    pool.shutdown()
+
+
+def test_tasks_of_many_threads_are_all_run_while_others_fall_asleep() -> None:
+    pool, done = ThreadPool(3), threading.Semaphore(0)
+
+    def submit() -> None:
+        for _ in range(500):
+            pool.execute(done.release)
+            done.acquire()  # so that there is often nothing to do
+
+    submitters = [threading.Thread(target=submit, daemon=True) for _ in range(4)]
+    for thread in submitters:
+        thread.start()
+    for thread in submitters:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert pool.shutdown(PATIENCE) == []
 
 
 def test_a_task_that_was_refused_for_want_of_a_thread_is_never_run(
