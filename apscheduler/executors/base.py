@@ -257,13 +257,17 @@ class Runs:
         """Return a context in which to make one run: its result or error becomes an event."""
         return Outcome(self, run_time)
 
+    def recording_awaited(self, run_time: datetime) -> Outcome:
+        """Do as :meth:`recording` does, in a coroutine: it may be thrown away."""
+        return _AwaitedOutcome(self, run_time)
+
     async def make_coroutine_runs(self, run_times: Sequence[datetime]) -> None:
         """Make the runs of a coroutine function, in the event loop that is running."""
         from asyncio import CancelledError  # slow to import, and loaded by now
 
         job = self.job
         for run_time in self.due(run_times):
-            with self.recording(run_time) as outcome:
+            with self.recording_awaited(run_time) as outcome:
                 outcome.retval = await job.func(*job.args, **job.kwargs)
             if isinstance(outcome.exception, CancelledError) and _is_task_cancelled():
                 self.cancel(outcome.exception)
@@ -326,12 +330,6 @@ class Outcome:
     def __exit__(
         self, cls: type[BaseException] | None, exc: BaseException | None, tb: Any
     ) -> bool:
-        if isinstance(exc, GeneratorExit):
-            # The coroutine of the run may be thrown away, anywhere, or a job raises such a thing.
-            with suppress(ValueError):  # it is another context
-                self._leave_context()
-            return False
-
         self._leave_context()
         self.exception = exc
         runs = self._runs
@@ -355,6 +353,23 @@ class Outcome:
         current_run_time.reset(run_time_token)
         if scheduler_token is not None:
             current_scheduler.reset(scheduler_token)
+
+
+class _AwaitedOutcome(Outcome):
+    """The context of one run in a coroutine."""
+
+    __slots__ = ()
+
+    def __exit__(
+        self, cls: type[BaseException] | None, exc: BaseException | None, tb: Any
+    ) -> bool:
+        if not isinstance(exc, GeneratorExit):
+            return super().__exit__(cls, exc, tb)
+
+        # The coroutine may be thrown away, anywhere, or the job raises such a thing.
+        with suppress(ValueError):  # it is another context
+            self._leave_context()
+        return False
 
 
 def _is_task_cancelled() -> bool:

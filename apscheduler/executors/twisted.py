@@ -68,7 +68,7 @@ async def _make_runs(submission: Submission, call: Callable[..., Any]) -> None:
     own_submission.set(submission)
     job, runs = submission.job, submission.runs
     for run_time in runs.due(submission.run_times):
-        with runs.recording(run_time) as outcome:
+        with runs.recording_awaited(run_time) as outcome:
             outcome.retval = await call(job.func, *job.args, **job.kwargs)
         if submission.is_cancelled and isinstance(outcome.exception, CancelledError):
             runs.cancel(outcome.exception)
