@@ -169,11 +169,15 @@ class Backlog:
         self._ready_by_job = None
         self.ready.appendleft(advance)
 
-    def release_stuck(self, now: datetime | None = None) -> None:
-        """Make stuck runs ready again: those whose time has come, or all if ``now`` is None."""
+    def release_stuck(self, must_wait: Callable[[datetime], bool] = lambda _: False) -> None:
+        """
+        Make stuck runs ready again.
+
+        :param must_wait: tells of the time at which to try again whether it has not come yet
+        """
         for key, advance in list(self.stuck.items()):
             retry_at = advance.retry_at
-            if now is None or retry_at is None or retry_at <= now:
+            if retry_at is None or not must_wait(retry_at):
                 self.make_ready([advance])
                 self.stuck.pop(key, None)
                 if advance.retry_at is not retry_at:  # in between it was handed over, in vain
@@ -323,7 +327,7 @@ class DispatchPass:
     def run(self) -> datetime | None:
         """Make the pass; return when to look again, or None if no job waits for a time."""
         self._backlog.stepping.begin_pass()
-        self._backlog.release_stuck(self._now_utc)
+        self._backlog.release_stuck(self._must_wait)
         self._may_wait = bool(self._backlog.ready or self._backlog.stuck)
         looks = [self._process_store(alias, store) for alias, store in self._stores.items()]
         return earliest(looks)
@@ -375,7 +379,7 @@ class DispatchPass:
         retry_at = self._backlog.resting.get(alias)
         if retry_at is None:
             return False
-        if self._now_utc < retry_at <= self._retry_at:  # later: the clock was set back
+        if self._must_wait(retry_at):
             return True
 
         del self._backlog.resting[alias]
@@ -397,6 +401,10 @@ class DispatchPass:
         advances: list[Advance] = []  # in the order in which they are due
         for job in store.get_due_jobs(self._now):
             stays_until = self._stays_until(alias, job)
+    def _must_wait(self, retry_at: datetime) -> bool:
+        """Tell whether it is too early to try again what failed."""
+        return self._now_utc < retry_at <= self._retry_at  # later: the clock was set back
+
             if stays_until is not None:
                 staying.append(stays_until)
                 continue

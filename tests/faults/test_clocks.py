@@ -12,6 +12,7 @@ import pytest
 import time_machine
 
 from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.testing import ManualScheduler
@@ -21,7 +22,14 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.excluding import ExcludingTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from tests.faults.faulty import BytesStore, Fault, Faults, FaultyStore, InjectedError
+from tests.faults.faulty import (
+    BytesStore,
+    Fault,
+    Faults,
+    FaultyExecutor,
+    FaultyStore,
+    InjectedError,
+)
 from tests.faults.world import World, WorldScheduler
 from tests.recorder import Recorder
 
@@ -362,6 +370,24 @@ def test_a_store_that_failed_is_not_left_alone_for_longer_because_the_clock_was_
     assert faults.injected.total() == 1
     assert runs == pytest.approx([90, 120], abs=30)
     assert len(runs) == 2
+
+
+def test_nor_is_a_run_that_its_executor_refused(scheduler: WorldScheduler) -> None:
+    faults = Faults(0)
+    scheduler.add_executor(FaultyExecutor(DebugExecutor(), faults), "refusing")
+    runs, job = noting(scheduler)
+    scheduler.add_job(job, "interval", minutes=1, executor="refusing")
+
+    def go_on_an_hour_earlier() -> None:
+        faults.probability = 0
+        scheduler.world.set_clock(-HOUR)
+
+    scheduler.world.at(30, lambda: setattr(faults, "probability", 1))
+    scheduler.world.at(65, go_on_an_hour_earlier)  # the run was refused at 60
+    scheduler.run(200)
+
+    assert faults.injected.total() == 1
+    assert runs == pytest.approx([70, 120, 180])
 
 
 _moments: dict[int, tuple[World, list[tuple[int, float]]]] = {}
