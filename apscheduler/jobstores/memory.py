@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from operator import itemgetter
 
 from ..job import Job
@@ -38,11 +38,11 @@ class MemoryJobStore(BaseJobStore):
 
     def get_next_run_time(self) -> datetime | None:
         first = self._run_times.first()
-        return first[2].next_run_time if first else None
+        return _run_time(first) if first else None
 
     def get_next_run_time_after(self, now: datetime) -> datetime | None:
         first = self._run_times.first_after(now.timestamp())
-        return first[2].next_run_time if first else None
+        return _run_time(first) if first else None
 
     def get_all_jobs(self) -> list[Job]:
         waiting = [entry for entry in self._entries.values() if entry[0] is not None]
@@ -116,6 +116,16 @@ class MemoryJobStore(BaseJobStore):
 
     def shutdown(self) -> None:
         self.remove_all_jobs()
+
+
+def _run_time(entry: Entry) -> datetime | None:
+    timestamp, _, job = entry
+    run_time = job.next_run_time
+    if timestamp is None or (run_time is not None and run_time.timestamp() == timestamp):
+        return run_time
+
+    # The job was put back, as a subclass of the store had failed to write it; the entry was not.
+    return datetime.fromtimestamp(timestamp, timezone.utc)
 
 
 def _entry(job: Job) -> Entry:

@@ -153,6 +153,11 @@ class SetBacks:
         if note is not None:
             note.since.update(dict.fromkeys(job_ids, note.by))
 
+    def forget(self, alias: str) -> None:
+        """Move no jobs of a store that was removed."""
+        self._notes.pop(alias, None)
+        self._moves.pop(alias, None)
+
     def follow(
         self, alias: str, store: BaseJobStore, now: datetime, logger: logging.Logger
     ) -> None:

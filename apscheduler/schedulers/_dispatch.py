@@ -204,12 +204,29 @@ class Backlog:
         del self.unclear[advance.key]
         return is_held
 
+    def give_up_unclear(self, alias: str) -> list[Advance]:
+        """Take out, and return, what a store did not tell of: it is not asked any more."""
+        return [self.unclear.pop(key) for key in _keys_of(self.unclear, alias, None)]
+
+    def forget_store(self, alias: str) -> None:
+        """
+        Forget what is known of a store that was removed: another one may be added by its alias.
+
+        Its jobs that were moved on by then are run all the same.
+        """
+        self.resting.pop(alias, None)
+        self.set_backs.forget(alias)
+        self._forget_notes(alias, None)
+
     def forget(self, alias: str, job_id: str | None = None) -> None:
         """Start no more runs of a job that was removed, or of all jobs of a store."""
         self._drop_stuck(alias, job_id)
         for known in (self._ready(), self.unclear):
             for key in _keys_of(known, alias, job_id):
                 known.pop(key).dropped_as = EVENT_JOB_REMOVED
+        self._forget_notes(alias, job_id)
+
+    def _forget_notes(self, alias: str, job_id: str | None) -> None:
         for noted in (self.catching_up, self.without_executor):
             noted.difference_update(_keys_of(noted, alias, job_id))
         for key in _keys_of(self.stepping.begun(), alias, job_id):
@@ -336,17 +353,16 @@ class DispatchPass:
         """Only find out about the writes that failed; there will be no other pass."""
         for alias, store in self._stores.items():
             self._settle_unclear(alias, store)
-
-        for advance in self._backlog.unclear.values():
-            with log_may_fail:
-                self._logger.error(
-                    'Job store "%s" did not tell whether it moved job "%s" on: its run that was '
-                    "due at %s has not been started, and will be at the next start only if it did "
-                    "not",
-                    advance.alias,
-                    advance.job,
-                    advance.old,
-                )
+            for advance in self._backlog.give_up_unclear(alias):
+                with log_may_fail:
+                    self._logger.error(
+                        'Job store "%s" did not tell whether it moved job "%s" on: its run that '
+                        "was due at %s has not been started, and will be when the store is used "
+                        "again only if it did not",
+                        advance.alias,
+                        advance.job,
+                        advance.old,
+                    )
 
     def _process_store(self, alias: str, store: BaseJobStore) -> datetime | None:
         resting = self._backlog.resting
@@ -385,6 +401,10 @@ class DispatchPass:
         del self._backlog.resting[alias]
         return False
 
+    def _must_wait(self, retry_at: datetime) -> bool:
+        """Tell whether it is too early to try again what failed."""
+        return self._now_utc < retry_at <= self._retry_at  # later: the clock was set back
+
     def _follow_clock(self, alias: str, store: BaseJobStore) -> None:
         """Let jobs that count real time not wait for a clock that was set back."""
         # A job that is moved would look as if its unclear write had landed.
@@ -401,10 +421,6 @@ class DispatchPass:
         advances: list[Advance] = []  # in the order in which they are due
         for job in store.get_due_jobs(self._now):
             stays_until = self._stays_until(alias, job)
-    def _must_wait(self, retry_at: datetime) -> bool:
-        """Tell whether it is too early to try again what failed."""
-        return self._now_utc < retry_at <= self._retry_at  # later: the clock was set back
-
             if stays_until is not None:
                 staying.append(stays_until)
                 continue

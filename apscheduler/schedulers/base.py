@@ -412,7 +412,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _hand_over_last_runs(self) -> None:
         with self._jobstores_lock:
-            self._dispatch_pass(self._now()).settle()
+            self._dispatch_pass(self._now(), self._jobstores).settle()
         self._hand_over_ready_runs()
 
     def _leave_shutdown(self) -> None:
@@ -629,7 +629,6 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         with self._jobstores_lock:
             self._take_in(self._jobstores, "jobstore", jobstore, alias, jobstore_opts)
-            self._backlog.resting.pop(alias, None)
 
         self._dispatch_event(SchedulerEvent(EVENT_JOBSTORE_ADDED, alias))
         if self.state != STATE_STOPPED:
@@ -639,14 +638,20 @@ class BaseScheduler(metaclass=ABCMeta):
         """
         Remove a job store; what it keeps stays in it.
 
+        Runs that are due already, of jobs that it has moved on, are made all the same.
+
         :param shutdown: whether to shut it down
         :raises KeyError: if there is no job store by this alias
         :raises: what its shutdown raises; it is removed all the same
         """
         with self._jobstores_lock:
             jobstore = self._lookup_jobstore(alias)
+            self._dispatch_pass(self._now(), {alias: jobstore}).settle()
             del self._jobstores[alias]
+            self._backlog.forget_store(alias)
 
+        if self._backlog.ready or self._backlog.dropped:
+            self.wakeup()
         try:
             if shutdown:
                 with self._jobstores_lock:
@@ -902,6 +907,7 @@ class BaseScheduler(metaclass=ABCMeta):
                 except BaseException:
                     for name, value in before.items():
                         setattr(job, name, value)
+                    self._put_back(alias, job)
                     raise
                 if "next_run_time" in changes:
                     self._backlog.set_backs.leave_out(alias, [job_id])
@@ -919,6 +925,13 @@ class BaseScheduler(metaclass=ABCMeta):
             self.wakeup()
 
         return job
+
+    def _put_back(self, alias: str, job: Job) -> None:
+        """Have a store that holds this very job, and may have taken in a change, go by it."""
+        store = self._lookup_jobstore(alias)
+        with suppress(Exception):  # the first error is the one to raise
+            if store.lookup_job(job.id) is job:
+                store.update_job(job)
 
     def reschedule_job(
         self,
@@ -1322,7 +1335,8 @@ class BaseScheduler(metaclass=ABCMeta):
             if self.state != STATE_RUNNING:
                 return None
 
-            self._next_look = self._dispatch_pass(self._read_clock()).run()
+            now = self._read_clock()
+            self._next_look = self._dispatch_pass(now, self._jobstores).run()
             if len(self._jobstores) > 1 and self._backlog.ready:
                 self._handover.put_in_order(self._backlog)
             return self._next_look
@@ -1343,9 +1357,9 @@ class BaseScheduler(metaclass=ABCMeta):
             self._backlog.set_backs.note(self._jobstores, set_back_by, self._clock_watch.shown)
         return now
 
-    def _dispatch_pass(self, now: datetime) -> DispatchPass:
+    def _dispatch_pass(self, now: datetime, stores: Mapping[str, BaseJobStore]) -> DispatchPass:
         return DispatchPass(
-            self._jobstores,
+            stores,
             self._lookup_executor,
             self._backlog,
             now,

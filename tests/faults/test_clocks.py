@@ -546,6 +546,34 @@ def test_a_clock_that_is_set_back_and_forward_again_while_the_store_fails_moves_
     assert runs == pytest.approx([0, 3600, 7200, 10800])
 
 
+def test_a_store_in_the_place_of_one_that_was_removed_does_not_follow_for_it(
+    world: World,
+) -> None:
+    faults = Faults(0, only=["get_all_jobs"])
+    scheduler = WorldScheduler(world, jobstore_retry_interval=10)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    other = MemoryJobStore()
+    scheduler.add_jobstore(other, "other")
+    runs, job = noting(scheduler)
+    scheduler.add_job(print, "interval", minutes=30)
+
+    def set_back() -> None:
+        faults.probability = 1
+        world.set_clock(-HOUR)
+
+    def replace_store() -> None:
+        scheduler.add_job(job, "interval", minutes=30, jobstore="other")
+        scheduler.remove_jobstore("other", shutdown=False)
+        scheduler.remove_jobstore("default")
+        scheduler.add_jobstore(other)
+
+    world.at(100, set_back)
+    world.at(200, replace_store)
+    scheduler.run(2100)
+
+    assert runs == pytest.approx([2000])
+
+
 def test_an_interval_does_not_follow_the_clock_to_before_the_start_that_was_given(
     scheduler: WorldScheduler,
 ) -> None:
@@ -744,15 +772,27 @@ def test_a_job_that_is_rescheduled_while_its_missed_times_are_gone_through_begin
     ]
 
 
-@pytest.mark.parametrize("remove", ["remove_job", "remove_all_jobs"])
-def test_a_job_that_takes_the_id_of_a_removed_one_begins_anew(remove: str) -> None:
+def replace_store(scheduler: ManualScheduler) -> None:
+    scheduler.remove_jobstore("default")
+    scheduler.add_jobstore("memory")
+
+
+REMOVALS: dict[str, Callable[[ManualScheduler], None]] = {
+    "job": lambda scheduler: scheduler.remove_job("steps"),
+    "all jobs": lambda scheduler: scheduler.remove_all_jobs(),
+    "its store": replace_store,
+}
+
+
+@pytest.mark.parametrize("removed", REMOVALS)
+def test_a_job_that_takes_the_id_of_a_removed_one_begins_anew(removed: str) -> None:
     scheduler = ManualScheduler(now=MARCH_1)
     recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
     scheduler.start()
     long_ago = MARCH_1 - timedelta(days=1)
     scheduler.add_job(print, StepTrigger(), id="steps", next_run_time=long_ago)
     scheduler._process_jobs()
-    scheduler.remove_job("steps") if remove == "remove_job" else scheduler.remove_all_jobs()
+    REMOVALS[removed](scheduler)
     seven_hours = timedelta(hours=7)
     scheduler.add_job(print, StepTrigger(seven_hours), id="steps", next_run_time=long_ago)
 

@@ -178,6 +178,29 @@ def test_a_write_that_failed_is_looked_up_and_its_runs_start_at_once(
     assert len(recorder.events) == 3
 
 
+@pytest.mark.parametrize("kind", [Fault.BEFORE, Fault.AFTER])
+def test_a_store_in_memory_whose_writes_fail_for_a_while_is_not_asked_all_the_time(
+    kind: Fault,
+) -> None:
+    """It holds the very jobs, which have their old times again, and keeps times of its own."""
+    faults = Faults(1, kinds=[kind], only=["update_jobs"])
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.add_job(nothing, "interval", hours=1, start_date=MARCH_1)
+    scheduler.start()
+
+    waits = [scheduler.run_due(), scheduler.run_due()]
+    faults.probability = 0
+    scheduler.advance(3600)
+
+    assert waits == [10, 10]
+    assert [event.scheduled_run_time for event in recorder.events] == [
+        MARCH_1,
+        MARCH_1 + timedelta(hours=1),
+    ]
+
+
 @pytest.mark.parametrize("kind", Fault)
 def test_a_write_that_stays_unclear_is_settled_when_the_store_answers_again(kind: Fault) -> None:
     writes = Faults(1, kinds=[kind], only=["update_jobs"], limit=1)
@@ -313,6 +336,55 @@ def test_a_run_that_another_program_made_unclear_is_not_started_but_missed_and_l
     runs = [(event.code, event.scheduled_run_time) for event in recorder.events]
     assert runs == [(EVENT_JOB_MISSED, start)]
     assert "was changed before its store told" in caplog.text
+
+
+def with_unclear_last_run(store: BaseJobStore, lookups: Faults) -> ManualScheduler:
+    """Return a scheduler whose store does not tell whether it has removed a job that has ended."""
+    scheduler = ManualScheduler(now=MARCH_1, logger="tests.unclear")
+    scheduler.add_jobstore(FaultyStore(store, lookups))
+    scheduler.start()
+    scheduler.add_job(nothing, "date", id="a", run_date=MARCH_1 + timedelta(seconds=20))
+    lookups.probability = 1
+    scheduler.advance(21)
+    return scheduler
+
+
+@pytest.mark.parametrize("kind", [Fault.BEFORE, Fault.AFTER])
+def test_a_store_that_is_removed_is_asked_once_more_about_the_runs_that_are_unclear(
+    kind: Fault,
+) -> None:
+    writes = Faults(1, kinds=[kind], only=["remove_jobs"], limit=1)
+    lookups = Faults(0, only=["lookup_job"])
+    rows = BytesStore()
+    scheduler = with_unclear_last_run(FaultyStore(rows, writes), lookups)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+
+    lookups.probability = 0
+    scheduler.remove_jobstore("default")
+    scheduler.run_due()
+
+    assert [event.job_id for event in recorder.events] == ["a"]
+    assert rows.rows == {}
+
+
+def test_a_run_that_it_does_not_tell_of_is_left_to_it_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logging.disable(logging.NOTSET)
+    lookups = Faults(0, only=["lookup_job", "remove_jobs"], kinds=[Fault.BEFORE])
+    rows = BytesStore()
+    scheduler = with_unclear_last_run(rows, lookups)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+
+    scheduler.remove_jobstore("default")
+    scheduler.add_jobstore(MemoryJobStore())
+    scheduler.advance(60)
+
+    assert recorder.events == []
+    assert "did not tell whether it moved job" in caplog.text
+    scheduler.add_jobstore(rows, "old")
+    scheduler.advance(60)
+    assert [event.job_id for event in recorder.events] == ["a"]
 
 
 def test_a_store_that_is_down_does_not_hold_up_another_one() -> None:
@@ -509,11 +581,14 @@ def fail_with(exception: BaseException) -> None:
     raise exception
 
 
-@pytest.mark.parametrize(
+ANYTHING = pytest.mark.parametrize(
     "exception",
     [ValueError(), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), BaseException()],
     ids=repr,
 )
+
+
+@ANYTHING
 def test_a_job_may_raise_anything(exception: BaseException) -> None:
     """Its run is an error, its worker goes on, and so does the loop."""
     scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)})
@@ -529,6 +604,32 @@ def test_a_job_may_raise_anything(exception: BaseException) -> None:
         scheduler.shutdown()
 
     assert [event.exception for event in errors] == [exception] * RUNS
+
+
+@ANYTHING
+def test_what_one_run_raises_keeps_none_of_those_that_are_due_with_it(
+    exception: BaseException,
+) -> None:
+    numbers = iter(range(RUNS))
+
+    def fail_at_the_second() -> None:
+        if next(numbers) == 1:
+            raise exception
+
+    scheduler = BackgroundScheduler(timezone="UTC", executors={"default": ThreadPoolExecutor(1)})
+    recorder = Recorder(scheduler)
+    long_ago = datetime.now(timezone.utc) - timedelta(days=1)
+    times = run_times_from(long_ago, timedelta(minutes=1))
+    trigger = IntervalTrigger(minutes=1, start_date=times[0], end_date=times[-1])
+    scheduler.add_job(fail_at_the_second, trigger, next_run_time=times[0], **NONE_SKIPPED)
+    scheduler.start()
+    try:
+        outcomes = recorder.wait_for(EVENT_JOB_EXECUTED | EVENT_JOB_ERROR, RUNS)
+    finally:
+        scheduler.shutdown()
+
+    assert [event.scheduled_run_time for event in outcomes] == times
+    assert [event.exception for event in outcomes] == [None, exception, None, None, None]
 
 
 def test_listeners_that_raise_stop_neither_the_others_nor_the_loop() -> None:
