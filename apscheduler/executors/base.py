@@ -397,6 +397,8 @@ def complete(result: Any, func: Callable[..., Any]) -> Any:
     :raises TypeError: if it is a generator function: nobody would iterate over the generator, and
         its body would not run
     """
+    if result is None:
+        return None  # as most jobs do; the rest takes longer to find out
     if isinstance(result, (GeneratorType, AsyncGeneratorType)):
         _refuse_generator_function(func, result)
         return result  # of a plain function, which has run

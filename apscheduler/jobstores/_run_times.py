@@ -122,12 +122,12 @@ class RunTimes:
         if first is None or first[0] > timestamp:  # type: ignore[operator]
             return []
 
-        bound = (nextafter(timestamp, inf),)
+        current, bound = self._current, (nextafter(timestamp, inf),)
         return [
             entry
             for period in _before(self._periods, _period(timestamp) + 1)
             for entry in _before(self._heaps[period], bound)
-            if self._is_current(entry)
+            if current.get(entry[1]) is entry
         ]
 
     def first_after(self, timestamp: float) -> Entry | None:

@@ -129,7 +129,7 @@ class SetBacks:
 
     def __bool__(self) -> bool:
         """Whether a store has still something to take in."""
-        return bool(self._notes)
+        return bool(self._notes or self._moves)
 
     def note(self, aliases: Iterable[str], by: timedelta, shown: Sequence[Span]) -> None:
         """

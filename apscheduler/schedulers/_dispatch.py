@@ -334,17 +334,21 @@ class DispatchPass:
         self._now_utc = now.astimezone(timezone.utc)
         self._clock = clock
         self._retry_interval = retry_interval
-        self._retry_at = self._now_utc + retry_interval
         self._logger = logger
         self._may_wait = False  # whether there are jobs whose last runs wait to be handed over
         self._runs_left = RUNS_PER_PASS
         # By alias, as they are looked up, so that each is looked up once.
         self._executors: dict[str, BaseExecutor] = {}
 
+    @property
+    def _retry_at(self) -> datetime:
+        return self._now_utc + self._retry_interval
+
     def run(self) -> datetime | None:
         """Make the pass; return when to look again, or None if no job waits for a time."""
         self._backlog.stepping.begin_pass()
-        self._backlog.release_stuck(self._must_wait)
+        if self._backlog.stuck:
+            self._backlog.release_stuck(self._must_wait)
         self._may_wait = bool(self._backlog.ready or self._backlog.stuck)
         looks = [self._process_store(alias, store) for alias, store in self._stores.items()]
         return earliest(looks)
@@ -370,8 +374,10 @@ class DispatchPass:
             return resting[alias]
 
         try:
-            self._settle_unclear(alias, store)
-            self._follow_clock(alias, store)
+            if self._backlog.unclear:
+                self._settle_unclear(alias, store)
+            if self._backlog.set_backs:
+                self._follow_clock(alias, store)
             look_again_at = self._process_due_jobs(alias, store)
             if look_again_at is None:
                 return store.get_next_run_time()
@@ -412,8 +418,7 @@ class DispatchPass:
             self._backlog.set_backs.follow(alias, store, self._now, self._logger)
 
     def _has_unclear(self, alias: str) -> bool:
-        unclear = self._backlog.unclear
-        return bool(unclear) and any(key[0] == alias for key in unclear)
+        return any(key[0] == alias for key in self._backlog.unclear)
 
     def _process_due_jobs(self, alias: str, store: BaseJobStore) -> datetime | None:
         """Move due jobs on. Return when to look after those that had to stay; None if none had."""
@@ -433,7 +438,7 @@ class DispatchPass:
 
         if advances:
             self._write(store, advances)
-        if self._has_unclear(alias):
+        if self._backlog.unclear and self._has_unclear(alias):
             staying.append(self._retry_at)
 
         return earliest(staying)
@@ -568,9 +573,6 @@ class DispatchPass:
 
     def _settle_unclear(self, alias: str, store: BaseJobStore) -> None:
         """Find out about the writes of earlier passes that failed."""
-        if not self._backlog.unclear:
-            return
-
         unclear = self._backlog.unclear
         self._settle(store, [advance for key, advance in unclear.items() if key[0] == alias])
 
@@ -682,8 +684,9 @@ def _is_same_instant(first: datetime | None, second: datetime) -> bool:
 
 def earliest(times: Iterable[datetime | None]) -> datetime | None:
     """Return the earliest of some instants; None stands for never."""
-    known = [time for time in times if time is not None]
-    if len(known) > 1:
-        return min(known, key=datetime.timestamp)
+    first: datetime | None = None
+    for time in times:
+        if time is not None and (first is None or time.timestamp() < first.timestamp()):
+            first = time
 
-    return known[0] if known else None
+    return first

@@ -66,11 +66,12 @@ class Handover:
 
     def hand_over(self, backlog: Backlog, limit: int = sys.maxsize) -> None:
         """Hand over the runs that are ready: those of so many jobs at the most."""
-        self._tell_put_off(backlog)
         held: list[Any] = []
         try:
+            if backlog.dropped or self._put_off:
+                self._tell_put_off(backlog)
             for _ in range(limit):
-                if not self._hand_over_first(backlog, held):
+                if not (backlog.ready and self._hand_over_first(backlog, held)):
                     break
                 if backlog.dropped or self._put_off:
                     self._tell_put_off(backlog)

@@ -1311,8 +1311,11 @@ class BaseScheduler(metaclass=ABCMeta):
             return None
 
         wait_seconds = max(next_look.timestamp() - self._now().timestamp(), 0.0)
-        with log_may_fail:
-            self._logger.debug("Next wakeup is due at %s (in %f seconds)", next_look, wait_seconds)
+        if self._logger.isEnabledFor(logging.DEBUG):
+            with log_may_fail:
+                self._logger.debug(
+                    "Next wakeup is due at %s (in %f seconds)", next_look, wait_seconds
+                )
         return wait_seconds
 
     def _look(self) -> float | None:
