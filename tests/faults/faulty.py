@@ -37,6 +37,7 @@ class Faults:
     :param kinds: how operations fail
     :param only: names of the operations that may fail; empty for all
     :param limit: how many operations fail at most; None for any number
+    :param error: what they raise
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Faults:
         kinds: Sequence[Fault] = tuple(Fault),
         only: Collection[str] = (),
         limit: int | None = None,
+        error: type[BaseException] = InjectedError,
     ) -> None:
         self.probability = probability
+        self.error = error
         self.limit = limit
         self.injected: Counter[str] = Counter()
         self._random = Random(seed)
@@ -120,23 +123,23 @@ class FaultyStore(BaseJobStore):
     def _do(self, operation: str, *args: Any) -> Any:
         fault = self.faults.strike(operation)
         if fault is Fault.BEFORE or fault is Fault.HALFWAY:
-            raise InjectedError(f"{operation} was not done")
+            raise self.faults.error(f"{operation} was not done")
 
         answer = getattr(self.inner, operation)(*args)
         if fault is Fault.AFTER:
-            raise InjectedError(f"the answer of {operation} was lost")
+            raise self.faults.error(f"the answer of {operation} was lost")
 
         return answer
 
     def _do_all(self, operation: str, items: Sequence[Any]) -> Any:
         fault = self.faults.strike(operation)
         if fault is Fault.BEFORE:
-            raise InjectedError(f"{operation} was not done")
+            raise self.faults.error(f"{operation} was not done")
 
         part = items[: len(items) // 2] if fault is Fault.HALFWAY else items
         answer = getattr(self.inner, operation)(part)
         if fault is not None:
-            raise InjectedError(f"{operation} was done for {len(part)} of {len(items)}")
+            raise self.faults.error(f"{operation} was done for {len(part)} of {len(items)}")
 
         return answer
 
@@ -217,7 +220,7 @@ class FaultyExecutor(BaseExecutor):
 
     def submit_job(self, job: Job, run_times: list[datetime]) -> None:
         if self.faults.strike("submit_job"):
-            raise InjectedError("the executor is out of order")
+            raise self.faults.error("the executor is out of order")
         self.inner.submit_job(job, run_times)
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:

@@ -36,6 +36,7 @@ from tests.faults.faulty import (
     faulty_listener,
 )
 from tests.faults.ledger import Ledger, note_run
+from tests.faults.world import World, WorldScheduler
 from tests.jobs import nothing
 from tests.recorder import Recorder
 
@@ -367,6 +368,28 @@ def test_a_store_that_is_removed_is_asked_once_more_about_the_runs_that_are_uncl
     assert rows.rows == {}
 
 
+def test_what_a_store_tells_as_it_is_removed_is_done_at_once() -> None:
+    world = World(MARCH_1)
+    writes = Faults(1, kinds=[Fault.BEFORE], only=["remove_jobs"], limit=1)
+    lookups = Faults(0, only=["lookup_job"])
+    scheduler = WorldScheduler(world, jobstore_retry_interval=3600)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(MemoryJobStore(), writes), lookups))
+    runs: list[float] = []
+    scheduler.add_job(
+        lambda: runs.append(world.awake), "date", run_date=MARCH_1 + timedelta(seconds=20)
+    )
+
+    def remove_store() -> None:
+        lookups.probability = 0
+        scheduler.remove_jobstore("default")
+
+    world.at(10, lambda: setattr(lookups, "probability", 1))
+    world.at(30, remove_store)
+    scheduler.run(100)
+
+    assert runs == [30]
+
+
 def test_a_run_that_it_does_not_tell_of_is_left_to_it_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -412,6 +435,135 @@ def test_a_store_that_is_down_does_not_hold_up_another_one() -> None:
     assert faults.injected["get_due_jobs"] > 1
 
 
+class NoException(BaseException):
+    """What no handler of ``Exception`` catches."""
+
+
+EACH_HOUR: dict[str, Any] = {"trigger": "interval", "hours": 1, "start_date": MARCH_1}
+
+
+@pytest.mark.parametrize("operation", ["get_due_jobs", "get_next_run_time"])
+def test_nor_does_one_that_raises_what_is_no_exception(operation: str) -> None:
+    faults = Faults(1, only=[operation], limit=1, error=NoException)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(BytesStore(), faults), "failing")  # asked before the other
+    scheduler.add_jobstore("memory", "other")
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    for alias in ("failing", "other"):
+        scheduler.add_job(nothing, id=alias, jobstore=alias, **EACH_HOUR)
+
+    scheduler.run_due()
+    assert faults.injected.total() == 1
+    assert "other" in [event.job_id for event in recorder.events]
+    scheduler.advance(15)
+
+    assert sorted(event.job_id for event in recorder.events) == ["failing", "other"]
+
+
+@pytest.mark.parametrize("kind", Fault)
+def test_a_write_that_raises_what_is_no_exception_is_looked_up_like_any_other(kind: Fault) -> None:
+    faults = Faults(1, kinds=[kind], only=["update_jobs"], limit=1, error=NoException)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(BytesStore(), faults))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    for job_id in ("a", "b"):
+        scheduler.add_job(nothing, id=job_id, **EACH_HOUR)
+
+    scheduler.run_due()
+
+    assert [event.job_id for event in recorder.events] == ["a", "b"]
+
+
+def with_unclear_writes(jobs: int, lookups: Faults) -> tuple[ManualScheduler, Recorder]:
+    """Return a scheduler whose jobs are due, and were moved on by a write that did not answer."""
+    writes = Faults(1, kinds=[Fault.AFTER], only=["update_jobs"], limit=1)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(BytesStore(), writes), lookups))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    for number in range(jobs):
+        scheduler.add_job(nothing, id=str(number), **EACH_HOUR)
+    scheduler.run_due()
+    return scheduler, recorder
+
+
+def test_a_job_that_cannot_be_looked_up_keeps_no_other_from_being_whatever_that_raises() -> None:
+    lookups = Faults(1, only=["lookup_job"], limit=1, error=NoException)
+    scheduler, recorder = with_unclear_writes(3, lookups)
+
+    assert [event.job_id for event in recorder.events] == ["1", "2"]
+    scheduler.advance(15)
+    assert [event.job_id for event in recorder.events] == ["1", "2", "0"]
+
+
+def test_a_store_that_does_not_answer_is_not_asked_for_each_job_that_is_unclear() -> None:
+    """Each question may take as long as a server that hangs."""
+    lookups = Faults(1, only=["lookup_job"])
+    scheduler, recorder = with_unclear_writes(10, lookups)
+
+    assert lookups.injected["lookup_job"] == 3
+    lookups.probability = 0
+    scheduler.advance(15)
+    assert len(recorder.events) == 10
+
+
+class SharedStore(BytesStore):
+    """Another program removes a job from it, as soon as this one has done something chosen."""
+
+    removed_after = "nothing"
+
+    def get_due_jobs(self, now: datetime) -> list[Job]:
+        due = super().get_due_jobs(now)
+        self._let_other_program_act("get_due_jobs")
+        return due
+
+    def lookup_job(self, job_id: str) -> Job | None:
+        found = super().lookup_job(job_id)
+        self._let_other_program_act("lookup_job")
+        return found
+
+    def _let_other_program_act(self, operation: str) -> None:
+        if operation == self.removed_after:
+            self.rows.pop("removed", None)
+
+
+@pytest.mark.parametrize("is_last_run", [False, True])
+@pytest.mark.parametrize("removed_after", ["get_due_jobs", "lookup_job"])
+def test_a_job_that_another_program_removes_before_it_is_moved_on_does_not_run(
+    removed_after: str, is_last_run: bool
+) -> None:
+    store = SharedStore()
+    writes = ["update_jobs", "remove_jobs"]
+    faults = Faults(removed_after == "lookup_job", kinds=[Fault.BEFORE], only=writes, limit=1)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(store, faults))
+    recorder = Recorder(scheduler, EVENT_JOB_SUBMITTED | EVENT_JOB_EXECUTED)
+    scheduler.start()
+    schedule = {"trigger": "date", "run_date": MARCH_1} if is_last_run else EACH_HOUR
+    for job_id in ("removed", "stays"):
+        scheduler.add_job(nothing, id=job_id, **schedule)
+    store.removed_after = removed_after
+
+    scheduler.advance(60)
+
+    assert [event.job_id for event in recorder.events] == ["stays", "stays"]
+
+
+def test_a_job_that_has_to_stay_makes_no_other_late() -> None:
+    scheduler = ManualScheduler(now=MARCH_1)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(nothing, executor="none", **EACH_HOUR)
+    scheduler.add_job(nothing, "date", id="on time", run_date=MARCH_1 + timedelta(seconds=3))
+
+    assert scheduler.run_due() == 3
+    scheduler.advance(3)
+
+    assert [event.job_id for event in recorder.events] == ["on time"]
+
+
 def test_a_store_that_cannot_tell_its_next_run_time_still_has_its_jobs_run() -> None:
     faults = Faults(1, only=["get_next_run_time", "get_next_run_time_after"])
     scheduler = ManualScheduler(now=MARCH_1, job_defaults=NONE_SKIPPED)
@@ -451,12 +603,28 @@ def test_an_executor_that_refuses_jobs_gets_each_again_and_holds_up_no_other() -
     refused.check()
 
 
-EACH_HOUR: dict[str, Any] = {"trigger": "interval", "hours": 1, "start_date": MARCH_1, "id": "a"}
+def test_so_does_one_that_raises_what_is_no_exception() -> None:
+    faults = Faults(1, limit=1, error=NoException)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_executor(FaultyExecutor(scheduler._create_default_executor(), faults), "bad")
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    for job_id, executor in (("a", "bad"), ("b", "default")):
+        scheduler.add_job(nothing, id=job_id, executor=executor, **EACH_HOUR)
+
+    scheduler.run_due()
+    assert [event.job_id for event in recorder.events] == ["b"]
+    scheduler.advance(15)
+
+    assert [event.job_id for event in recorder.events] == ["b", "a"]
+
+
+EACH_HOUR_A = {**EACH_HOUR, "id": "a"}
 WAYS_OUT: dict[str, Callable[[ManualScheduler], Any]] = {
     "modified": lambda scheduler: scheduler.modify_job("a", executor="default"),
-    "replaced": lambda scheduler: scheduler.add_job(nothing, replace_existing=True, **EACH_HOUR),
+    "replaced": lambda scheduler: scheduler.add_job(nothing, replace_existing=True, **EACH_HOUR_A),
     "replaced with others": lambda scheduler: scheduler.add_jobs(
-        [{"func": nothing, "replace_existing": True, **EACH_HOUR}]
+        [{"func": nothing, "replace_existing": True, **EACH_HOUR_A}]
     ),
 }
 
@@ -468,7 +636,7 @@ def refused_by_its_executor(store: BaseJobStore) -> ManualScheduler:
     refusing = FaultyExecutor(scheduler._create_default_executor(), Faults(1))
     scheduler.add_executor(refusing, "bad")
     scheduler.start()
-    scheduler.add_job(nothing, executor="bad", **EACH_HOUR)
+    scheduler.add_job(nothing, executor="bad", **EACH_HOUR_A)
     scheduler.advance(15)
     return scheduler
 
@@ -509,7 +677,7 @@ def test_a_refused_run_is_missed_when_its_job_is_replaced_by_a_paused_one() -> N
     scheduler = refused_by_its_executor(BytesStore())
     recorder = Recorder(scheduler, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
 
-    scheduler.add_job(nothing, replace_existing=True, next_run_time=None, **EACH_HOUR)
+    scheduler.add_job(nothing, replace_existing=True, next_run_time=None, **EACH_HOUR_A)
     scheduler.advance(timedelta(minutes=1))
 
     assert [event.code for event in recorder.events] == [EVENT_JOB_MISSED]
@@ -543,7 +711,7 @@ def test_nor_is_it_dropped_when_the_other_job_is_added_paused() -> None:
     scheduler.start()
     scheduler.add_job(nothing, id="a", executor="bad", misfire_grace_time=None)
     scheduler.advance(1)
-    scheduler.add_job(nothing, replace_existing=True, next_run_time=None, **EACH_HOUR)
+    scheduler.add_job(nothing, replace_existing=True, next_run_time=None, **EACH_HOUR_A)
 
     faults.probability = 0
     scheduler.advance(30)

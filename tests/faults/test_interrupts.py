@@ -173,6 +173,27 @@ def test_nor_does_it_end_a_scheduler_on_an_event_loop(
     assert fail.was_called
 
 
+@pytest.mark.parametrize("exception", [ValueError(), *NO_EXCEPTIONS], ids=repr)
+def test_nor_does_a_look_that_a_program_has_written_itself(exception: BaseException) -> None:
+    fail = raising(exception)
+
+    class OwnScheduler(BackgroundScheduler):
+        def _process_jobs(self) -> float | None:
+            fail()
+            return super()._process_jobs()
+
+    scheduler = OwnScheduler(timezone="UTC", jobstore_retry_interval=0.05)
+    recorder = Recorder(scheduler)
+    scheduler.add_job(nothing)
+    scheduler.start()
+    try:
+        recorder.wait_for(EVENT_JOB_EXECUTED)
+    finally:
+        scheduler.shutdown()
+
+    assert fail.was_called
+
+
 # --- on the main thread, where signal handlers are called ----------------------------------------
 
 

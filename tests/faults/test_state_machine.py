@@ -585,7 +585,8 @@ class FaultyStoreMachine(SchedulerMachine):
         """What no executor would take is missed; what the store does not tell of is lost."""
         if self.is_refused or (self.is_behind and is_down):
             for job_id in "abcd":
-                self.told[EVENT_JOB_REMOVED] -= job_id in self.ended
+                if job_id in self.ended and self.pending(job_id):
+                    self.told[EVENT_JOB_REMOVED] -= 1
                 self.drop_runs(job_id, is_told=self.is_refused)
         self.is_refused = False
         with self.failing(float(is_down), seed):

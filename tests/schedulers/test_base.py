@@ -32,6 +32,8 @@ from apscheduler.testing import ManualScheduler
 from tests import jobs
 from tests.recorder import Recorder
 
+from .conftest import MARCH_1
+
 
 class WatchedExecutor(DebugExecutor):
     is_shut_down = False
@@ -250,6 +252,26 @@ class TestJobStores:
         assert runs == []
 
         scheduler.add_jobstore(store, "other")
+        scheduler.run_due()
+        assert runs == ["ran"]
+
+    def test_one_in_the_place_of_one_that_failed_is_looked_into_at_once(
+        self, scheduler: ManualScheduler
+    ) -> None:
+        class FailingStore(MemoryJobStore):
+            def get_due_jobs(self, now: Any) -> Any:
+                raise OSError("a store")
+
+        filled = MemoryJobStore()
+        scheduler.add_jobstore(filled, "filled")
+        runs: list[str] = []
+        scheduler.add_job(runs.append, "date", ["ran"], run_date=MARCH_1, jobstore="filled")
+        scheduler.remove_jobstore("filled", shutdown=False)
+        scheduler.add_jobstore(FailingStore(), "other")
+        scheduler.run_due()
+        scheduler.remove_jobstore("other")
+
+        scheduler.add_jobstore(filled, "other")
         scheduler.run_due()
         assert runs == ["ran"]
 
