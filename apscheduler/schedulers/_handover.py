@@ -122,7 +122,9 @@ class Handover:
         is_heard = False
         try:
             with self._submission_lock:
-                place = self._place_of_next(backlog)
+                # Asked here, as it is for each job: most often the first one is the next.
+                is_any = backlog.ready and not (self.is_held or self._scheduler._shutting_down)
+                place = 0 if is_any else self._place_of_next(backlog)
                 if place is None:
                     return False
                 advance = backlog.ready[place]
@@ -139,7 +141,11 @@ class Handover:
                 if runs_inline:
                     self._note_inline(held)
                 else:
-                    self._submit_with_lock(advance, backlog)
+                    outer, self._submitter = self._submitter, get_ident()
+                    try:
+                        self._submit(advance, backlog)
+                    finally:
+                        self._submitter = outer
 
             if runs_inline:  # without the lock: the job may wait for a shutdown
                 self._submit(advance, backlog)
@@ -152,7 +158,7 @@ class Handover:
         finally:
             if advance is not None:
                 try:
-                    if is_heard or advance.ends:  # the log is to tell, too
+                    if is_heard or advance.new is None:  # the log is to tell, too
                         self._announce(advance)
                 finally:
                     if is_heard:
@@ -174,13 +180,6 @@ class Handover:
         # What runs in the very thread that hands it over is left to the one that is at it already.
         places = enumerate(list(backlog.ready))
         return next((at for at, advance in places if not self._runs_inline(advance)), None)
-
-    def _submit_with_lock(self, advance: Advance, backlog: Backlog) -> None:
-        outer, self._submitter = self._submitter, get_ident()
-        try:
-            self._submit(advance, backlog)
-        finally:
-            self._submitter = outer
 
     def _tell_put_off(self, backlog: Backlog) -> None:
         """Tell what became of runs while this thread had the submission lock."""

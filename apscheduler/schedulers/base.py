@@ -1441,10 +1441,16 @@ class BaseScheduler(metaclass=ABCMeta):
         return build(load_class(kind, alias, base, classes), constructor_kwargs, others)
 
     def _lookup_executor(self, alias: str) -> BaseExecutor:
-        return _look_up(self._executors, alias, "executor")
+        try:
+            return self._executors[alias]
+        except KeyError:
+            raise _unknown_alias(alias, "executor", self._executors) from None
 
     def _lookup_jobstore(self, alias: str) -> BaseJobStore:
-        return _look_up(self._jobstores, alias, "job store")
+        try:
+            return self._jobstores[alias]
+        except KeyError:
+            raise _unknown_alias(alias, "job store", self._jobstores) from None
 
     def _lookup_job(self, job_id: str, jobstore_alias: str | None) -> tuple[Job, str | None]:
         """
@@ -1520,11 +1526,8 @@ def _parked_last(
     yield from parked
 
 
-def _look_up(known: Mapping[str, Component], alias: str, name: str) -> Component:
-    try:
-        return known[alias]
-    except KeyError:
-        raise KeyError(f"No such {name}: {alias}{suggest(alias, known)}") from None
+def _unknown_alias(alias: str, name: str, known: Iterable[str]) -> KeyError:
+    return KeyError(f"No such {name}: {alias}{suggest(alias, known)}")
 
 
 def _check_ids_differ(entries: Entries) -> None:
