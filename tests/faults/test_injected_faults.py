@@ -280,6 +280,27 @@ def test_a_job_that_is_changed_while_its_write_is_unclear_makes_the_runs_that_ar
     assert runs == ([(code, start)] if was_moved_on or change == "renamed" else [])
 
 
+@pytest.mark.parametrize("kind", [Fault.BEFORE, Fault.AFTER])
+@pytest.mark.parametrize("next_run_time", [MARCH_1 + DAY, None])
+def test_a_job_in_memory_runs_as_before_if_its_store_fails_to_change_it(
+    next_run_time: datetime | None, kind: Fault
+) -> None:
+    faults = Faults(0, kinds=[kind], only=["update_job"], limit=1)
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(MemoryJobStore(), faults))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(nothing, "interval", id="a", minutes=1)
+    faults.probability = 1
+    with pytest.raises(InjectedError):
+        scheduler.modify_job("a", next_run_time=next_run_time)
+
+    scheduler.advance(timedelta(minutes=3))
+
+    times = [event.scheduled_run_time for event in recorder.events]
+    assert times == [MARCH_1 + step * timedelta(minutes=1) for step in (1, 2, 3)]
+
+
 @pytest.mark.parametrize("change", ["renamed", "replaced"])
 def test_an_interval_of_less_than_a_second_is_not_taken_for_one_that_was_moved_on(
     change: str,

@@ -289,33 +289,6 @@ class TestModifying:
             stopped.modify_job("job", name="new", args=[1])
         assert (job.name, job.args) == ("nothing", ())
 
-    @pytest.mark.parametrize("change", ["put off", "paused"])
-    def test_what_a_store_in_memory_took_in_before_it_failed_is_taken_back(
-        self, stopped: ManualScheduler, change: str
-    ) -> None:
-        class MirroredStore(MemoryJobStore):
-            """Keeps a copy elsewhere, which fails once."""
-
-            fails = False
-
-            def update_job(self, job: Any) -> None:
-                super().update_job(job)
-                if self.fails:
-                    self.fails = False
-                    raise OSError("no copy")
-
-        runs: list[str] = []
-        store = MirroredStore()
-        stopped.add_jobstore(store)
-        stopped.start()
-        stopped.add_job(runs.append, "interval", ["ran"], minutes=1, id="job")
-        later = None if change == "paused" else MARCH_1 + timedelta(days=1)
-        store.fails = True
-        with pytest.raises(OSError, match="no copy"):
-            stopped.modify_job("job", next_run_time=later)
-        stopped.advance(timedelta(minutes=3))
-        assert runs == ["ran"] * 3
-
     def test_an_earlier_time_counts_at_once(self, scheduler: ManualScheduler) -> None:
         runs: list[str] = []
         scheduler.add_job(runs.append, "interval", ["ran"], hours=1, id="job")
