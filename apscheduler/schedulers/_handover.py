@@ -142,10 +142,8 @@ class Handover:
                     self._note_inline(held)
                 else:
                     outer, self._submitter = self._submitter, get_ident()
-                    try:
-                        self._submit(advance, backlog)
-                    finally:
-                        self._submitter = outer
+                    self._submit(advance, backlog)
+                    self._submitter = outer
 
             if runs_inline:  # without the lock: the job may wait for a shutdown
                 self._submit(advance, backlog)
