@@ -98,12 +98,15 @@ class ThreadPool:
             if not self._sleeping and len(self._threads) < self._max_workers:
                 self._start_thread()
             self._tasks.append(task)
-            try:
-                if self._sleeping:
-                    self._sleeping.pop().release()
-            except BaseException:  # Ctrl+C: nobody knows whether a thread was woken
-                self._wake_all()
-                raise
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        try:
+            if self._sleeping:
+                self._sleeping.pop().release()
+        except BaseException:  # Ctrl+C: nobody knows whether a thread was woken
+            self._wake_all()
+            raise
 
     def _wake_all(self) -> None:
         """Have all threads look for a task, or for the end."""
@@ -120,8 +123,8 @@ class ThreadPool:
             name=f"{self._thread_name_prefix}_{len(self._threads)}",
             daemon=True,
         )
-        self._threads[thread] = asleep
         try:
+            self._threads[thread] = asleep
             thread.start()
         except BaseException as exc:
             if thread.ident is None:
