@@ -102,9 +102,10 @@ class BaseExecutor(metaclass=ABCMeta):
         is_counted = 0
         try:
             with self._lock:
-                if not self.has_room(job):
+                going_on = self._instances.get(job.id, 0)
+                if going_on >= job.max_instances:
                     raise MaxInstancesReachedError(job)
-                self._instances[job.id] = is_counted = self._instances[job.id] + 1
+                self._instances[job.id] = is_counted = going_on + 1
 
             self._do_submit_job(job, run_times)
             self._taken = run_times

@@ -55,8 +55,9 @@ class RunTimes:
         """Add entries, after they were made the current ones of their jobs."""
         by_period: defaultdict[int, list[Entry]] = defaultdict(list)
         for entry in entries:
-            if entry[0] is not None:
-                by_period[_period(entry[0])].append(entry)
+            timestamp = entry[0]
+            if timestamp is not None:
+                by_period[int(timestamp // PERIOD)].append(entry)  # _period(), for each of many
 
         for period, new in by_period.items():
             self._add_to_heap(self._heap_of(period), new)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from itertools import islice, pairwise
+from math import inf
 from typing import TYPE_CHECKING
 
 from .._log import log_may_fail
@@ -220,15 +221,17 @@ class Backlog:
 
     def forget(self, alias: str, job_id: str | None = None) -> None:
         """Start no more runs of a job that was removed, or of all jobs of a store."""
-        self._drop_stuck(alias, job_id)
-        for known in (self._ready(), self.unclear):
-            for key in _keys_of(known, alias, job_id):
-                known.pop(key).dropped_as = EVENT_JOB_REMOVED
+        if self.stuck or self.ready or self.unclear:
+            self._drop_stuck(alias, job_id)
+            for known in (self._ready(), self.unclear):
+                for key in _keys_of(known, alias, job_id):
+                    known.pop(key).dropped_as = EVENT_JOB_REMOVED
         self._forget_notes(alias, job_id)
 
     def _forget_notes(self, alias: str, job_id: str | None) -> None:
         for noted in (self.catching_up, self.without_executor):
-            noted.difference_update(_keys_of(noted, alias, job_id))
+            if noted:
+                noted.difference_update(_keys_of(noted, alias, job_id))
         for key in _keys_of(self.stepping.begun(), alias, job_id):
             self.stepping.forget(key)
 
@@ -424,11 +427,15 @@ class DispatchPass:
         """Move due jobs on. Return when to look after those that had to stay; None if none had."""
         staying: list[datetime] = []
         advances: list[Advance] = []  # in the order in which they are due
+        backlog, executors = self._backlog, self._executors
+        # Whether earlier passes have left nothing behind.
+        is_clear = not (self._may_wait or backlog.unclear or backlog.catching_up)
         for job in store.get_due_jobs(self._now):
-            stays_until = self._stays_until(alias, job)
-            if stays_until is not None:
-                staying.append(stays_until)
-                continue
+            if not (is_clear and job.executor in executors):
+                stays_until = self._stays_until(alias, job)
+                if stays_until is not None:
+                    staying.append(stays_until)
+                    continue
 
             advance = self._decide(alias, job)
             if advance is None:
@@ -438,7 +445,7 @@ class DispatchPass:
 
         if advances:
             self._write(store, advances)
-        if self._backlog.unclear and self._has_unclear(alias):
+        if backlog.unclear and self._has_unclear(alias):
             staying.append(self._retry_at)
 
         return earliest(staying)
@@ -449,11 +456,7 @@ class DispatchPass:
         if executor is None:
             return self._retry_at
 
-        backlog = self._backlog
-        if not (self._may_wait or backlog.unclear or backlog.catching_up):
-            return None  # earlier passes have left nothing behind
-
-        key = (alias, job.id)
+        backlog, key = self._backlog, (alias, job.id)
         if key in backlog.unclear:
             return self._retry_at
         waiting = backlog.waiting(key) if self._may_wait else None
@@ -649,7 +652,7 @@ def _move_on(store: BaseJobStore, advances: Sequence[Advance]) -> set[str]:
     ending: list[str] = []
     for advance in advances:
         job = advance.job
-        if advance.ends:
+        if advance.new is None and advance.ends:
             ending.append(job.id)
         else:
             job.next_run_time = advance.new
@@ -684,9 +687,9 @@ def _is_same_instant(first: datetime | None, second: datetime) -> bool:
 
 def earliest(times: Iterable[datetime | None]) -> datetime | None:
     """Return the earliest of some instants; None stands for never."""
-    first: datetime | None = None
+    first, least = None, inf
     for time in times:
-        if time is not None and (first is None or time.timestamp() < first.timestamp()):
-            first = time
+        if time is not None and (timestamp := time.timestamp()) < least:
+            first, least = time, timestamp
 
     return first

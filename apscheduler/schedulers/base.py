@@ -918,7 +918,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
             if alias is not None:
                 self._backlog.resting.pop(alias, None)
-            is_earlier = alias is not None and self._is_before_next_look(job)
+            is_earlier = alias is not None and self._is_before_next_look(job.next_run_time)
 
         self._tell(EVENT_JOB_MODIFIED, job_id, alias)
         if is_earlier or has_run_ready:
@@ -1053,12 +1053,14 @@ class BaseScheduler(metaclass=ABCMeta):
                 return alias
 
         for alias, store in _parked_last(self._open_stores(jobstore), job_id):
-            with suppress(JobLookupError):
+            try:
                 store.remove_job(job_id)
+            except JobLookupError:
+                # Its last run: it has left its store.
+                if self._backlog.drop(alias, job_id, EVENT_JOB_REMOVED):
+                    return alias
+            else:
                 self._backlog.forget(alias, job_id)
-                return alias
-            # Its last run: it has left its store.
-            if self._backlog.drop(alias, job_id, EVENT_JOB_REMOVED):
                 return alias
 
         raise JobLookupError(job_id)
@@ -1202,7 +1204,7 @@ class BaseScheduler(metaclass=ABCMeta):
             job._jobstore_alias = jobstore_alias
             self._backlog.resting.pop(jobstore_alias, None)
             has_run_ready = self._start_as_replaced(entries)
-            is_earlier = self._is_before_next_look(job)
+            is_earlier = self._is_before_next_look(job.next_run_time)
 
         self._announce_added(entries)
         if is_earlier or has_run_ready or adding.has_run_ready:
@@ -1227,7 +1229,8 @@ class BaseScheduler(metaclass=ABCMeta):
             for alias in by_store:
                 self._backlog.resting.pop(alias, None)
             has_run_ready = self._start_as_replaced(entries)
-            is_earlier = any(self._is_before_next_look(job) for job, _, _ in entries)
+            first = earliest(job.next_run_time for job, _, _ in entries)
+            is_earlier = self._is_before_next_look(first)
 
         self._announce_added(entries)
         if is_earlier or has_run_ready or adding.has_run_ready:
@@ -1256,9 +1259,11 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _announce_added(self, entries: Iterable[Entry]) -> None:
         is_heard = self._is_heard(EVENT_JOB_ADDED)
+        is_logged = self._logger.isEnabledFor(logging.INFO)
         for job, alias, _ in entries:
-            with log_may_fail:
-                self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
+            if is_logged:
+                with log_may_fail:
+                    self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
             if job.executor not in self._executors:
                 self._warn_of_unknown_executor(job)
             if is_heard:
@@ -1375,9 +1380,8 @@ class BaseScheduler(metaclass=ABCMeta):
         """Hand the runs of the jobs that were moved on to their executors."""
         self._handover.hand_over(self._backlog)
 
-    def _is_before_next_look(self, job: Job) -> bool:
+    def _is_before_next_look(self, run_time: datetime | None) -> bool:
         """Tell whether the loop has to look earlier than it would. Needs the job store lock."""
-        run_time = job.next_run_time
         if self.state != STATE_RUNNING or run_time is None:
             return False
 

@@ -157,14 +157,14 @@ class IntervalTrigger(BaseTrigger):
             return None if has_ended else start
 
         try:
-            return self._later(start, steps * self.interval)
+            return self._later(start.astimezone(UTC), steps * self.interval)
         except OverflowError:
             return None
 
-    def _later(self, instant: datetime, by: timedelta) -> datetime | None:
+    def _later(self, utc: datetime, by: timedelta) -> datetime | None:
         """Return an instant so much later, or None if it lies beyond the end (or the calendar)."""
         try:
-            moved = instant.astimezone(UTC) + by
+            moved = utc + by
         except OverflowError:
             return None
 
