@@ -25,3 +25,11 @@ class _LogMayFail:
 
 
 log_may_fail = _LogMayFail()
+
+
+def is_logged(logger: Any, level: int) -> bool:
+    """Tell whether a message would be logged; True where the logger of a program does not tell."""
+    try:
+        return bool(logger.isEnabledFor(level))
+    except Exception:
+        return True

@@ -237,7 +237,9 @@ class Job:
         kwargs = changes["kwargs"] if "kwargs" in changes else self.kwargs  # noqa: SIM401
 
         given_ref = None
-        if isinstance(func, str):
+        if "func" not in changes:
+            given_ref = self.func_ref  # it may have been given, and be another than its own
+        elif isinstance(func, str):
             given_ref, func = func, ref_to_obj(func)
         elif not callable(func):
             raise TypeError(f"func must be a callable or a textual reference to one, got {func!r}")

@@ -102,7 +102,10 @@ class Measurer:
         self, library: Library, function: str, case: Case
     ) -> Iterator[Callable[[], Figures]]:
         """Start a process that measures; give what waits for its figures."""
-        with self._servers.place_for(case) as store, tempfile.TemporaryDirectory() as elsewhere:
+        with (
+            self._servers.place_for(case) as store,
+            tempfile.TemporaryDirectory(dir=self._servers.folder) as elsewhere,
+        ):
             options = {**case.options, **(case.quick if self._run.quick else {}), **store}
             arguments = [function, json.dumps(options), str(library.folder), library.version]
             with subprocess.Popen(

@@ -32,6 +32,9 @@ class Servers(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[str, Server] = {}
+        # All folders are in this one, so that a signal that strikes as one is made leaves none.
+        everything = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.folder = self.enter_context(everything)
 
     @contextmanager
     def place_for(self, case: Case) -> Iterator[dict[str, Any]]:
@@ -39,7 +42,7 @@ class Servers(ExitStack):
         if case.server is None:
             yield {}
         elif case.server == "SQLite":
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
                 url = f"sqlite:///{Path(folder) / 'jobs.sqlite'}"
                 yield {"store": {"class": STORES["SQLite"], "url": url}}
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import apscheduler
 
 def nothing(*args: Any, **kwargs: Any) -> None:
     """Take whatever is given."""
+
+
+some_partial = partial(nothing)
 
 
 def give(value: Any) -> Any:

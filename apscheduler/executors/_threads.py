@@ -197,20 +197,20 @@ class ThreadPool:
         """
         with self._lock:
             self._shutdown = True
-            dropped = self._take_waiting() if cancel_futures else []
             self._wake_all()
+        dropped = self._drop_waiting() if cancel_futures else []
 
         if wait is not False and not self._join(None if wait is True else float(wait)):
-            with self._lock:
-                dropped += self._take_waiting()
+            dropped += self._drop_waiting()
             _pools.discard(self)  # left behind: not waited for at exit either
 
         return dropped
 
-    def _take_waiting(self) -> list[Task]:
-        tasks = list(self._tasks)
-        self._tasks.clear()
-        for task in tasks:
+    def _drop_waiting(self) -> list[Task]:
+        with self._lock:
+            tasks = list(self._tasks)
+            self._tasks.clear()
+        for task in tasks:  # without the lock: futures call back
             if isinstance(task, _Submission):
                 task.future.cancel()  # whoever waits for it would wait for ever
         return tasks

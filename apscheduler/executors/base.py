@@ -102,10 +102,9 @@ class BaseExecutor(metaclass=ABCMeta):
         is_counted = 0
         try:
             with self._lock:
-                going_on = self._instances.get(job.id, 0)
-                if going_on >= job.max_instances:
+                if not self.has_room(job):
                     raise MaxInstancesReachedError(job)
-                self._instances[job.id] = is_counted = going_on + 1
+                self._instances[job.id] = is_counted = self._instances.get(job.id, 0) + 1
 
             self._do_submit_job(job, run_times)
             self._taken = run_times

@@ -50,6 +50,7 @@ class Advance:
     """
 
     __slots__ = (
+        "_has_left_store",  # is no attribute until it has
         "_run_times",
         "alias",
         "dropped_as",
@@ -102,11 +103,17 @@ class Advance:
         """
         Let runs that could not be started be those of the job as it is now: that may help.
 
-        :return: False for the last run of a job: then this is another one that has its id
+        :return: False if this is another one that has its id: after the last run of the job, or
+            when its store was removed
         """
-        if not self.ends:
+        is_other = self.ends or hasattr(self, "_has_left_store")
+        if not is_other:
             self.job = job
-        return not self.ends
+        return not is_other
+
+    def leave_store(self) -> None:
+        """Its store was removed: a job that is added by its id is another one."""
+        self._has_left_store = True
 
     def is_held_by(self, stored: Job) -> bool:
         """Tell whether the store has accepted this: the job waits for the time it moved on to."""
@@ -205,16 +212,16 @@ class Backlog:
         del self.unclear[advance.key]
         return is_held
 
-    def give_up_unclear(self, alias: str) -> list[Advance]:
-        """Take out, and return, what a store did not tell of: it is not asked any more."""
-        return [self.unclear.pop(key) for key in _keys_of(self.unclear, alias, None)]
-
     def forget_store(self, alias: str) -> None:
         """
         Forget what is known of a store that was removed: another one may be added by its alias.
 
         Its jobs that were moved on by then are run all the same.
         """
+        for key in _keys_of(self.unclear, alias, None):
+            self.unclear.pop(key)
+        for key in _keys_of(self.stuck, alias, None):
+            self.stuck[key].leave_store()
         self.resting.pop(alias, None)
         self.set_backs.forget(alias)
         self._forget_notes(alias, None)
@@ -360,16 +367,20 @@ class DispatchPass:
         """Only find out about the writes that failed; there will be no other pass."""
         for alias, store in self._stores.items():
             self._settle_unclear(alias, store)
-            for advance in self._backlog.give_up_unclear(alias):
-                with log_may_fail:
-                    self._logger.error(
-                        'Job store "%s" did not tell whether it moved job "%s" on: its run that '
-                        "was due at %s has not been started, and will be when the store is used "
-                        "again only if it did not",
-                        advance.alias,
-                        advance.job,
-                        advance.old,
-                    )
+            for advance in self._backlog.unclear.values():
+                if advance.alias == alias:
+                    self._tell_unclear(advance)
+
+    def _tell_unclear(self, advance: Advance) -> None:
+        with log_may_fail:
+            self._logger.error(
+                'Job store "%s" did not tell whether it moved job "%s" on: its run that was due '
+                "at %s has not been started, and will be when the store is used again only if it "
+                "did not",
+                advance.alias,
+                advance.job,
+                advance.old,
+            )
 
     def _process_store(self, alias: str, store: BaseJobStore) -> datetime | None:
         resting = self._backlog.resting

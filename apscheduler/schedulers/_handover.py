@@ -71,7 +71,7 @@ class Handover:
             if backlog.dropped or self._put_off:
                 self._tell_put_off(backlog)
             for _ in range(limit):
-                if not (backlog.ready and self._hand_over_first(backlog, held)):
+                if not self._hand_over_first(backlog, held):
                     break
                 if backlog.dropped or self._put_off:
                     self._tell_put_off(backlog)
@@ -141,9 +141,7 @@ class Handover:
                 if runs_inline:
                     self._note_inline(held)
                 else:
-                    outer, self._submitter = self._submitter, get_ident()
-                    self._submit(advance, backlog)
-                    self._submitter = outer
+                    self._submit_with_lock(advance, backlog)
 
             if runs_inline:  # without the lock: the job may wait for a shutdown
                 self._submit(advance, backlog)
@@ -178,6 +176,14 @@ class Handover:
         # What runs in the very thread that hands it over is left to the one that is at it already.
         places = enumerate(list(backlog.ready))
         return next((at for at, advance in places if not self._runs_inline(advance)), None)
+
+    def _submit_with_lock(self, advance: Advance, backlog: Backlog) -> None:
+        outer = self._submitter
+        try:
+            self._submitter = get_ident()
+            self._submit(advance, backlog)
+        finally:  # while this thread has the lock: another one notes itself next
+            self._submitter = outer
 
     def _tell_put_off(self, backlog: Backlog) -> None:
         """Tell what became of runs while this thread had the submission lock."""

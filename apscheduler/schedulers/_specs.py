@@ -35,22 +35,29 @@ _ITS_OWN = frozenset(("id", "name", "args", "kwargs", "next_run_time"))
 # Values of these types mean the same wherever they are equal; two datetimes may differ by zone.
 _PLAIN = frozenset((int, float, str, bool, type(None), FunctionType, MethodType))
 
+CreateTrigger = Callable[["BaseTrigger | str | None", dict[str, Any]], BaseTrigger]
 CreateJob = Callable[[Mapping[str, Any], "BaseTrigger | str | None", dict[str, Any]], Job]
 
 
 def read_specs(
-    specs: Iterable[Mapping[str, Any]], create_job: CreateJob, makes_equal_jobs: bool
+    specs: Iterable[Mapping[str, Any]],
+    create_trigger: CreateTrigger,
+    create_job: CreateJob,
+    makes_equal_jobs: bool,
 ) -> Entries:
     """
     Create the jobs that the mappings describe.
 
+    :param create_trigger: makes a trigger of its name and arguments
     :param create_job: makes a job of its settings, its trigger or the name of it, and arguments of
         the trigger
     :param makes_equal_jobs: whether it makes the same of equal arguments
     :raises TypeError: if one is no mapping, or has no function
     """
     entries = Entries()
-    create = _Patterns(create_job).create if makes_equal_jobs else partial(_create, create_job)
+    create: Callable[[Mapping[str, Any]], Job] = partial(_create, create_job)
+    if makes_equal_jobs:
+        create = _Patterns(create_trigger, create_job).create
     for spec in specs:
         if not isinstance(spec, (dict, Mapping)):  # what is usual comes first: it is known at once
             raise TypeError(
@@ -67,28 +74,60 @@ def read_specs(
     return entries
 
 
-def _create(create_job: CreateJob, spec: Mapping[str, Any]) -> Job:
+def _create(
+    create_job: CreateJob, spec: Mapping[str, Any], triggers: _Triggers | None = None
+) -> Job:
     settings: dict[str, Any] = {"executor": "default"}
     trigger_args: dict[str, Any] = {}
     for name, value in spec.items():
         if name in _OF_JOB:
-            if value is not undefined:
-                settings[name] = value
+            settings[name] = value
         elif name not in _BESIDE_JOB:
             trigger_args[name] = value
 
-    return create_job(settings, spec.get("trigger"), trigger_args)
+    trigger = spec.get("trigger")
+    if triggers is not None and isinstance(trigger, str):
+        trigger, trigger_args = triggers.find(trigger, trigger_args), {}
+    return create_job(settings, trigger, trigger_args)
+
+
+class _Triggers:
+    """
+    Triggers of one call of add_jobs(): jobs that give equal arguments have the same one.
+
+    They need not be made, and kept, a thousand times. Only those of this package are shared: they
+    keep nothing from one question to the next, as others may.
+    """
+
+    def __init__(self, create: CreateTrigger) -> None:
+        self._create = create
+        self._known: dict[tuple[Any, ...], BaseTrigger] = {}
+
+    def find(self, name: str, arguments: dict[str, Any]) -> BaseTrigger:
+        """Return a trigger by its name: a new one, or one that may be shared."""
+        types = tuple(map(type, arguments.values()))
+        if not _PLAIN.issuperset(types):
+            return self._create(name, arguments)
+
+        key = (name, types, *arguments.items())  # the types, for 1 and 1.0 are equal
+        known = self._known.get(key)
+        if known is None:
+            known = self._create(name, arguments)
+            if is_own("triggers", name, type(known)):
+                self._known[key] = known
+
+        return known
 
 
 class _Patterns:
     """
     Jobs of one call of add_jobs() that are alike but for what each has of its own.
 
-    What they share is checked, and kept, once, their trigger included. Only triggers of this
-    package are shared: they keep nothing from one question to the next, as others may.
+    What they share is checked, and kept, once, their trigger included.
     """
 
-    def __init__(self, create_job: CreateJob) -> None:
+    def __init__(self, create_trigger: CreateTrigger, create_job: CreateJob) -> None:
+        self._triggers = _Triggers(create_trigger)
         self._create_job = create_job
         self._known: dict[tuple[Any, ...], list[tuple[str, Any]]] = {}
 
@@ -104,7 +143,7 @@ class _Patterns:
         trigger = shared.get("trigger")
         types = tuple(map(type, shared.values()))
         if not isinstance(trigger, str) or not _PLAIN.issuperset(types):
-            return _create(self._create_job, spec)
+            return _create(self._create_job, spec, self._triggers)
 
         # With the types, for 1 and 1.0 are equal, and with the names of what is given to each.
         key = (types, *own, *shared.items())
@@ -112,7 +151,7 @@ class _Patterns:
         if common is not None:
             return Job._of(common, own)
 
-        job = _create(self._create_job, spec)
+        job = _create(self._create_job, spec, self._triggers)
         if is_own("triggers", trigger, type(job.trigger)):
             self._known[key] = job._common_with_alike()
         return job

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from tzlocal import get_localzone
 
-from .._log import log_may_fail
+from .._log import is_logged, log_may_fail
 from .._refs import takes_keyword, undefined
 from .._settings import suggest
 from .._time import astimezone, is_later
@@ -72,8 +72,6 @@ from ._plugins import (
 )
 from ._specs import ADDING_ARGUMENTS, JOB_ARGUMENTS, read_specs
 from ._stopping import EXIT_SECONDS, BoundedStop, start_beside
-
-Component = TypeVar("Component", BaseExecutor, BaseJobStore)
 
 if TYPE_CHECKING:
     Func = TypeVar("Func", bound=Callable[..., Any])
@@ -830,7 +828,9 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises ConflictingIdError: if an id is taken, or given to two of them
         :raises: what else :meth:`add_job` raises; then no job was added
         """
-        entries = read_specs(specs, self._create_job, self._makes_equal_jobs())
+        entries = read_specs(
+            specs, self._create_trigger, self._create_job, self._makes_equal_jobs()
+        )
         _check_ids_differ(entries)
         if not self._keep_aside(entries):
             self._add_entries(entries)
@@ -1166,7 +1166,7 @@ class BaseScheduler(metaclass=ABCMeta):
         trigger: BaseTrigger | str | None,
         trigger_args: dict[str, Any],
     ) -> Job:
-        given = dict(settings)
+        given = {name: value for name, value in settings.items() if value is not undefined}
         if given.get("args") is None:
             given["args"] = ()
         if given.get("kwargs") is None:
@@ -1259,9 +1259,9 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _announce_added(self, entries: Iterable[Entry]) -> None:
         is_heard = self._is_heard(EVENT_JOB_ADDED)
-        is_logged = self._logger.isEnabledFor(logging.INFO)
+        is_told = is_logged(self._logger, logging.INFO)
         for job, alias, _ in entries:
-            if is_logged:
+            if is_told:
                 with log_may_fail:
                     self._logger.info('Added job "%s" to job store "%s"', job.name, alias)
             if job.executor not in self._executors:
@@ -1316,7 +1316,7 @@ class BaseScheduler(metaclass=ABCMeta):
             return None
 
         wait_seconds = max(next_look.timestamp() - self._now().timestamp(), 0.0)
-        if self._logger.isEnabledFor(logging.DEBUG):
+        if is_logged(self._logger, logging.DEBUG):
             with log_may_fail:
                 self._logger.debug(
                     "Next wakeup is due at %s (in %f seconds)", next_look, wait_seconds

@@ -67,12 +67,12 @@ class OneByOneStore(CountingStore):
 
 # Values of what a job is given, few of each, so that many jobs are alike.
 _VALUES: dict[str, list[Any]] = {
-    "func": [jobs.nothing, jobs.two, "tests.jobs:nothing", dict],
+    "func": [jobs.nothing, jobs.two, "tests.jobs:nothing", "tests.jobs:some_partial", dict],
     "trigger": ["interval", "cron"],
     "args": [None, (), [1], (1, 2)],
-    "kwargs": [None, {}, {"third": 3}],
-    "name": [None, "a name", "another"],
-    "id": [None, ""],
+    "kwargs": [None, {}, {"third": 3}, undefined],
+    "name": [None, "a name", "another", undefined],
+    "id": [None, "", undefined],
     "jitter": [1, 1.0],
     "timezone": ["UTC", "Europe/Berlin"],
     "misfire_grace_time": [undefined, None, 1, 1.0],
@@ -209,7 +209,7 @@ class TestManyJobs:
         with pytest.raises(ValueError, match=r"1\.0"):
             scheduler.add_jobs([{**cron, "hour": 1}, {**cron, "hour": 1.0}])
 
-    @settings(max_examples=300)
+    @settings(max_examples=300, deadline=None)
     @given(similar_specs())
     def test_each_is_what_add_job_makes_of_the_same_arguments(
         self, specs: list[dict[str, Any]]
