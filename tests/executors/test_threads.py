@@ -282,3 +282,23 @@ def test_a_shutdown_that_drops_tasks_returns_each_that_is_not_run() -> None:
         for task in dropped:
             task()
         assert sorted(done) == list(range(20))
+
+
+def test_what_a_dropped_future_calls_back_may_use_the_pool() -> None:
+    pool, release = ThreadPool(1), threading.Event()
+    pool.submit(release.wait, PATIENCE)
+    refused: list[BaseException | None] = []
+
+    def try_again(future: Any) -> None:
+        with pytest.raises(RuntimeError, match="takes no more tasks") as raised:
+            pool.submit(int)
+        refused.append(raised.value)
+
+    pool.submit(int).add_done_callback(try_again)
+    stopping = threading.Thread(target=pool.shutdown, args=[0.01], daemon=True)
+    stopping.start()
+    stopping.join(PATIENCE)
+    release.set()
+
+    assert not stopping.is_alive()
+    assert len(refused) == 1

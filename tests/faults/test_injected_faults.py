@@ -899,3 +899,50 @@ def test_a_trigger_that_breaks_later_leaves_the_runs_that_were_due_before() -> N
     broken = scheduler.get_job("broken")
     assert broken is not None
     assert broken.next_run_time is None
+
+
+def test_a_refused_run_of_a_removed_store_is_not_mixed_up_with_a_job_that_has_its_id() -> None:
+    faults = Faults(1)
+    runs: list[tuple[str, datetime]] = []
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_executor(FaultyExecutor(DebugExecutor(), faults), "faulty")
+    scheduler.start()
+
+    def add(name: str, start: datetime) -> None:
+        scheduler.add_job(
+            lambda: runs.append((name, scheduler.now)),
+            *("interval", None, None, "a"),
+            hours=1,
+            start_date=start,
+            executor="faulty",
+        )
+
+    add("old", MARCH_1)
+    scheduler.run_due()
+    scheduler.remove_jobstore("default")
+    scheduler.add_jobstore("memory")
+    start = MARCH_1 + timedelta(seconds=30)
+    add("new", start)
+    faults.probability = 0
+    scheduler.advance(60)
+
+    assert [name for name, _ in runs] == ["old", "new"]
+    assert dict(runs)["new"] >= start
+
+
+def test_after_ctrl_c_a_shutdown_asks_again_whether_a_write_has_landed() -> None:
+    writes = Faults(1, kinds=[Fault.AFTER], only=["update_jobs"], limit=1)
+    lookups = Faults(1, only=["lookup_job"])
+    scheduler = ManualScheduler(now=MARCH_1)
+    scheduler.add_jobstore(FaultyStore(FaultyStore(BytesStore(), writes), lookups))
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(nothing, "interval", hours=1, start_date=MARCH_1)
+    scheduler.run_due()
+
+    scheduler._hand_over_last_runs()  # as start() of a blocking scheduler does then
+    assert recorder.names == []
+    lookups.probability = 0
+    scheduler.shutdown()
+
+    assert recorder.names == ["JOB_EXECUTED"]

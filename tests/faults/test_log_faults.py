@@ -178,3 +178,28 @@ def test_a_part_that_fails_to_shut_down_keeps_no_other_from_it(
 
     assert shut_down == ["first executor", "second executor", "first store", "second store"]
     assert recorder.names[-1] == "SCHEDULER_SHUTDOWN"
+
+
+class PlainLogger:
+    """Has what is called of a logger, and nothing else: other packages have such ones."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def debug(self, message: str, *args: Any, **kwargs: Any) -> None:
+        self.messages.append(message % args)
+
+    info = warning = error = exception = debug
+
+
+def test_a_logger_may_be_one_that_does_not_tell_what_it_logs() -> None:
+    logger = PlainLogger()
+    scheduler = ManualScheduler(logger=logger)
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.add_job(nothing, "interval", minutes=1)
+    scheduler.start()
+    scheduler.add_job(nothing, "interval", minutes=1)
+    scheduler.advance(60)
+
+    assert recorder.names == ["JOB_EXECUTED"] * 2
+    assert len([message for message in logger.messages if "Added job" in message]) == 2

@@ -851,3 +851,37 @@ def strike(arguments: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 50
+
+
+class SlowToSubmit(ThreadPoolExecutor):
+    """Takes a job only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.has_begun, self.may_go_on = Event(), Event()
+
+    def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
+        self.has_begun.set()
+        assert self.may_go_on.wait(PATIENCE)
+        super()._do_submit_job(job, run_times)
+
+
+@pytest.mark.parametrize("wait", [True, False, PATIENCE])
+def test_a_run_that_is_being_handed_over_when_a_shutdown_begins_is_made(wait: Any) -> None:
+    executor = SlowToSubmit()
+    scheduler = BackgroundScheduler(timezone="UTC", executors={"default": executor})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    scheduler.add_job(nothing)
+    assert executor.has_begun.wait(PATIENCE)
+
+    stopping = Thread(target=scheduler.shutdown, args=[wait], daemon=True)
+    stopping.start()
+    while not scheduler._shutting_down:
+        time.sleep(TICK)
+    executor.may_go_on.set()
+    stopping.join(PATIENCE)
+
+    assert not stopping.is_alive()
+    recorder.wait_for(EVENT_JOB_EXECUTED, 1)
+    assert recorder.names == ["JOB_EXECUTED"]
