@@ -275,7 +275,7 @@ class ProcessPoolExecutor(BasePoolExecutor):
             submission.attempts += 1
             remains = self._remains
             # Before Python 3.12, a pool forgets what comes while it finds out that it is broken.
-            if self._pool._broken or remains.is_without_manager():
+            if _is_broken(self._pool) or remains.is_without_manager():
                 self._start_recovery(remains)
             then = partial(self._end_turn, submission, remains)
             return partial(future.add_done_callback, then)
@@ -467,6 +467,10 @@ class ProcessPoolExecutor(BasePoolExecutor):
             self._has_changed.wait_for(lambda: self._pool is None or not self._remains.is_claimed)
             self._places += [None] * len(self._waiting)
         self._hand_over_now()
+
+
+def _is_broken(pool: Any) -> bool:
+    return bool(pool._broken)
 
 
 _process_executors: WeakSet[ProcessPoolExecutor] = WeakSet()

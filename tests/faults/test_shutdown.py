@@ -858,12 +858,16 @@ class SlowToSubmit(ThreadPoolExecutor):
 
     def __init__(self) -> None:
         super().__init__(1)
-        self.has_begun, self.may_go_on = Event(), Event()
+        self.has_begun, self.may_go_on, self.is_shut_down = Event(), Event(), Event()
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
         self.has_begun.set()
         assert self.may_go_on.wait(PATIENCE)
         super()._do_submit_job(job, run_times)
+
+    def shutdown(self, wait: bool | float = True) -> None:
+        self.is_shut_down.set()
+        super().shutdown(wait)
 
 
 @pytest.mark.parametrize("wait", [True, False, PATIENCE])
@@ -877,11 +881,11 @@ def test_a_run_that_is_being_handed_over_when_a_shutdown_begins_is_made(wait: An
 
     stopping = Thread(target=scheduler.shutdown, args=[wait], daemon=True)
     stopping.start()
-    while not scheduler._shutting_down:
-        time.sleep(TICK)
+    is_too_early = executor.is_shut_down.wait(0.2)
     executor.may_go_on.set()
     stopping.join(PATIENCE)
 
     assert not stopping.is_alive()
+    assert not is_too_early
     recorder.wait_for(EVENT_JOB_EXECUTED, 1)
     assert recorder.names == ["JOB_EXECUTED"]
