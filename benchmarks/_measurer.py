@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import Any
 
 from _libraries import HERE, Library, fetch_theirs, our_library
 from _report import Row, Run
 from _servers import Servers
+from _signals import unbroken
 from cases import Case
 
 Figures = dict[str, Any]  # by name: a number, or many samples
@@ -105,21 +106,21 @@ class Measurer:
         with (
             self._servers.place_for(case) as store,
             tempfile.TemporaryDirectory(dir=self._servers.folder) as elsewhere,
+            ExitStack() as running,
         ):
             options = {**case.options, **(case.quick if self._run.quick else {}), **store}
             arguments = [function, json.dumps(options), str(library.folder), library.version]
-            with subprocess.Popen(
-                [sys.executable, HERE / "_measure.py", *arguments],
-                env={**os.environ, "PYTHONPATH": str(library.folder)},
-                cwd=elsewhere,  # where there is no package to be imported by mistake
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            ) as process:
-                try:
-                    yield lambda: self._figures(process, f"{function} with {library}")
-                finally:
-                    process.kill()  # unless it has ended
+            with unbroken:
+                process = subprocess.Popen(
+                    [sys.executable, HERE / "_measure.py", *arguments],
+                    env={**os.environ, "PYTHONPATH": str(library.folder)},
+                    cwd=elsewhere,  # where there is no package to be imported by mistake
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+                running.callback(end, process)
+            yield lambda: self._figures(process, f"{function} with {library}")
 
     def _figures(self, process: subprocess.Popen[str], what: str) -> Figures:
         try:
@@ -132,6 +133,11 @@ class Measurer:
 
         figures: Figures = json.loads(written.splitlines()[-1])
         return figures
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    with process:
+        process.kill()  # unless it has ended
 
 
 def finish(measuring: Measuring) -> Figures:

@@ -7,7 +7,6 @@ whatever else the computer does falls on both. What is compared are the medians 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from importlib.util import find_spec
 from itertools import groupby
@@ -17,6 +16,7 @@ from _libraries import HERE, ROOT
 from _measurer import Measurer
 from _report import Row, Run, draw, print_row, write_results, write_table
 from _servers import Servers
+from _signals import end_by_sigterm
 from cases import CASES, Case
 
 DOCS = ROOT / "docs"
@@ -110,12 +110,6 @@ def names() -> str:
     )
 
 
-def stop(signum: int, frame: object) -> None:
-    """End as after Ctrl+C: the servers are stopped, and what was measured is written."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(128 + signum)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, stop)
+    end_by_sigterm()
     main()

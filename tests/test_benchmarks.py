@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,16 @@ def test_a_comparison_that_is_told_to_end_writes_what_it_has_and_leaves_nothing_
     assert first.startswith("SQLite: due jobs")
     assert "SQLite: due jobs" in (output / "results.md").read_text(encoding="utf-8")
     assert not list(places.iterdir())
+    assert not running_with(str(places))
+
+
+def running_with(argument: str) -> list[bytes]:
+    """Return the commands of the processes that were given this: on Linux, elsewhere none."""
+    commands = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            commands.append(file.read_bytes())
+    return [command for command in commands if argument.encode() in command]
 
 
 # Servers
