@@ -240,6 +240,14 @@ class TestManyJobs:
         with pytest.raises(ValueError, match="longer than the target callable"):
             scheduler.add_jobs([job, {**job, "args": [1, 2, 3]}])
 
+    def test_each_keeps_the_reference_that_was_given(self) -> None:
+        scheduler = BackgroundScheduler(timezone="UTC")
+        ref = "tests.jobs:some_partial"  # none can be found for what it names
+        job = {"func": ref, "trigger": "interval"}
+        added = scheduler.add_jobs([{**job, "args": [number]} for number in range(3)])
+        added[0].modify(args=[7])
+        assert [job.func_ref for job in added] == [ref] * 3
+
     def test_none_is_no_error(self, scheduler: ManualScheduler) -> None:
         assert scheduler.add_jobs([]) == []
 
