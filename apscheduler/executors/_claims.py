@@ -17,11 +17,3 @@ class Claimable:
             return False
 
         return True
-
-    def unclaim(self) -> None:
-        """Let somebody else claim this; called by whoever has done so, and cannot do it."""
-        self._claims.append(None)
-
-    @property
-    def is_claimed(self) -> bool:
-        return not self._claims

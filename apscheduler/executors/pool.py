@@ -6,10 +6,9 @@ import atexit
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache, partial
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -25,11 +24,14 @@ if TYPE_CHECKING:
 
     from ..job import Job
     from ..schedulers.base import BaseScheduler
-    from ._process_pool import Remains, Submission
 
 
-# So often a shutdown that waits looks whether a pool has ended without a word.
-LOOK_SECONDS = 1.0
+# So many seconds a process that is terminated has to clean up; then it is killed.
+TERMINATION_SECONDS = 1.0
+
+# So often a run is handed to workers that die before they begin it, as those do whose initializer
+# fails; then it is told as an error.
+ATTEMPTS = 3
 
 
 class BasePoolExecutor(BaseExecutor):
@@ -159,47 +161,69 @@ class ProcessPoolExecutor(BasePoolExecutor):
     :param pool_kwargs: further arguments of :class:`concurrent.futures.ProcessPoolExecutor`
     """
 
-    _pool: Any  # a ProcessPool, or None: made when a run comes
+    _pool: Any  # a concurrent.futures.ProcessPoolExecutor, of which private parts are needed
 
     def __init__(
         self, max_workers: int = 10, pool_kwargs: Mapping[str, Any] | None = None
     ) -> None:
         # Slow to import, and most programs use threads.
-        from concurrent.futures import ProcessPoolExecutor as PoolOfPython
+        from concurrent.futures import ProcessPoolExecutor as Pool
         from multiprocessing import get_context
 
-        from ._process_pool import make_pool
-
         self._max_workers = read_max_workers(max_workers)
-        settings = _read_pool_kwargs(pool_kwargs, PoolOfPython)
+        settings = _read_pool_kwargs(pool_kwargs, Pool)
         self._settings = {"mp_context": get_context("spawn"), **settings}
+        self._is_shut_down = False  # no more is taken
+        self._leaves_all = False  # what waits is handed to the pool, which sees to it
+        self._is_abandoned = False  # what has not begun is not to begin
         self._begin_anew()
-        pool, self._remains = make_pool(self._max_workers, self._settings)
-        super().__init__(pool)
+        super().__init__(self._make_pool())
         _process_executors.add(self)
         _prepare_for_exit()
 
     def _begin_anew(self) -> None:
-        # Guards what is below. A pool takes a lock of its own, which it may hold when it fails
-        # what it was given: nothing that is called then may want this one.
-        self._turns = threading.RLock()
+        from multiprocessing import get_context
+
+        self._turns = threading.RLock()  # guards what is below
         self._has_changed = threading.Condition(self._turns)
-        self._is_shut_down = False  # no more is taken
         # The pool of Python is given only what its workers can begin at once, for it fails
         # whatever it has when one of them dies; the rest waits here.
-        self._waiting: deque[Submission] = deque()
+        self._waiting: deque[_Submission] = deque()
         self._places: list[int | None] = list(range(self._max_workers))  # those that are free
-        self._untold: set[Submission] = set()  # all that was taken, until its outcome is told
-        self._recoveries: set[threading.Thread] = set()  # that get over the death of a worker
+        self._begun = (self._settings["mp_context"] or get_context()).RawArray(
+            "b", max(self._max_workers, 1)
+        )
+        # The threads that get over the death of a worker, and whether each has begun.
+        self._recoveries: dict[threading.Thread, threading.Event] = {}
+
+    def _make_pool(self) -> Any:
+        from concurrent.futures import ProcessPoolExecutor
+
+        from . import _worker
+
+        settings = dict(self._settings)
+        initializer = settings.pop("initializer", None)
+        initargs = settings.pop("initargs", ())
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a callable, got {initializer!r}")
+
+        pool = ProcessPoolExecutor(
+            self._max_workers,
+            **settings,
+            initializer=_worker.prepare,
+            initargs=(self._begun, initializer, initargs),
+        )
+        self._remains = _Remains(pool)
+        return pool
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
         with self._turns:
-            self._is_shut_down = False
-            self._has_changed.notify_all()  # who was to end the pool lets it go on
+            if self._is_shut_down:  # the scheduler is started anew
+                self._pool = self._make_pool()
+                self._is_shut_down = self._leaves_all = self._is_abandoned = False
 
     def _do_submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        from ._process_pool import Submission
         from ._worker import pack
 
         try:
@@ -208,12 +232,11 @@ class ProcessPoolExecutor(BasePoolExecutor):
             self._fail(job, run_times, exc)
             return
 
-        submission = Submission(job, run_times, packed)
+        submission = _Submission(job, run_times, packed)
         try:
             with self._turns:
                 if self._is_shut_down:
                     raise RuntimeError("The pool of processes has been shut down")
-                self._untold.add(submission)
                 self._waiting.append(submission)
             self._hand_over()
             self._taken = run_times
@@ -222,255 +245,320 @@ class ProcessPoolExecutor(BasePoolExecutor):
                 self._taken = run_times
             raise
 
-    def _withdraw(self, submission: Submission) -> bool:
+    def _withdraw(self, submission: _Submission) -> bool:
         """Take a submission back when Ctrl+C has struck; False if the pool has it."""
         with self._turns:
-            if submission.attempts or submission.teller is not None:
-                return False
             if submission in self._waiting:
                 self._waiting.remove(submission)
-            self._forget(submission)
-            return True
+            return not submission.attempts
 
     def _hand_over(self) -> None:
-        """Give the pool as much as it has workers that are free; by another thread if need be."""
-        if threading.current_thread() is not threading.main_thread():
-            self._hand_over_now()
-            return
-
-        # There, signal handlers raise Ctrl+C and the like. A pool of Python that is interrupted
-        # as it takes something, or starts a worker, is spoiled.
-        with self._turns:
-            is_of_use = self._waiting and self._places
-        if is_of_use:
-            threading.Thread(target=self._hand_over_now, daemon=False).start()
-
-    def _hand_over_now(self) -> None:
-        while (then := self._hand_over_first()) is not None:
+        """Give the pool as much as it has workers that are free."""
+        while True:
+            with self._turns:
+                if self._recoveries or not self._waiting:
+                    return
+                if not self._places and not self._leaves_all:
+                    return
+                submission = self._waiting.popleft()
+                place = submission.place = self._places.pop() if self._places else None
+                if place is not None:
+                    self._begun[place] = 0
+                try:
+                    future = self._submit_to_pool(submission)
+                except BaseException as exc:
+                    self._free(submission)
+                    then = partial(self._fail, submission.job, submission.run_times, exc)
+                else:
+                    self._remains.manager = self._pool._executor_manager_thread
+                    self._remains.futures[future] = submission
+                    then = partial(self._follow, future, submission, self._remains)
             then()  # without the lock: a future that is done calls back at once
 
-    def _hand_over_first(self) -> Callable[[], None] | None:
-        """Give the pool what waits first, if anything; return what is to be called then."""
+    def _follow(
+        self, future: concurrent.futures.Future[bytes], submission: _Submission, remains: _Remains
+    ) -> None:
+        future.add_done_callback(partial(self._end_turn, submission, remains))
+        # Before Python 3.12, a pool forgets what it is given while it finds out that it is broken.
+        if remains.pool._broken and not future.done():
+            self._start_recovery(remains)
+
+    def _submit_to_pool(self, submission: _Submission) -> concurrent.futures.Future[bytes]:
         from concurrent.futures.process import BrokenProcessPool
 
-        with self._turns:
-            if not (self._waiting and self._places):
-                return None
-            if self._pool is not None and self._remains.is_claimed:
-                return None  # the pool is broken; whoever gets over that goes on
-            submission = self._waiting.popleft()
-            submission.place = self._places.pop()
-            try:
-                future = self._submit_to_pool(submission)
-            except BrokenProcessPool:
-                self._free(submission)
-                self._waiting.appendleft(submission)
-                self._start_recovery(self._remains)
-                return None
-            except BaseException as exc:
-                submission.attempts += 1  # it is not withdrawn any more
-                self._free(submission)
-                return partial(self._tell_error, submission, exc)
-
-            submission.attempts += 1
-            remains = self._remains
-            # Before Python 3.12, a pool forgets what comes while it finds out that it is broken.
-            if _is_broken(self._pool) or remains.is_without_manager():
-                self._start_recovery(remains)
-            then = partial(self._end_turn, submission, remains)
-            return partial(future.add_done_callback, then)
-
-    def _submit_to_pool(self, submission: Submission) -> concurrent.futures.Future[bytes]:
-        from ._process_pool import make_pool
         from ._worker import work
 
-        if self._pool is None:
-            self._pool, self._remains = make_pool(self._max_workers, self._settings)
-        self._remains.prepare_place(submission)
-        future: concurrent.futures.Future[bytes] = self._pool.submit(
-            work, submission.place, submission.packed
-        )
-        self._remains.note(self._pool, future, submission)
+        submission.attempts += 1
+        future: concurrent.futures.Future[bytes]
+        try:
+            future = self._pool.submit(work, submission.place, submission.packed)
+        except BrokenProcessPool:
+            self._replace_pool()
+            future = self._pool.submit(work, submission.place, submission.packed)
         return future
 
-    def _free(self, submission: Submission) -> None:
+    def _replace_pool(self) -> None:
+        with log_may_fail:
+            self._logger.warning("A worker process died; starting a new pool of processes")
+        self._pool = self._make_pool()
+
+    def _free(self, submission: _Submission) -> None:
         with self._turns:
             if submission.place is not None:
                 self._places.append(submission.place)
                 submission.place = None
+                self._has_changed.notify_all()
 
     def _end_turn(
         self,
-        submission: Submission,
-        remains: Remains,
+        submission: _Submission,
+        remains: _Remains,
         future: concurrent.futures.Future[bytes],
     ) -> None:
         """Called when the pool is done with a submission; ``remains`` are those of its pool."""
         from concurrent.futures.process import BrokenProcessPool
 
+        from ._worker import unpack
+
+        remains.futures.pop(future, None)
         error: BaseException | None
         if future.cancelled():
             error = AbandonedError(submission.job.id)
         else:
             error = future.exception()
+
         if isinstance(error, BrokenProcessPool):
             # The pool calls this with its lock held, and its other workers are still alive.
-            self._start_recovery(remains)
+            submission.error = error
+            if remains.add(submission):
+                self._start_recovery(remains)
             return
 
-        remains.given.pop(future, None)
         self._free(submission)
-        self._hand_over()
+        if not self._leaves_all:
+            self._hand_over()
+        job, run_times = submission.job, submission.run_times
         if error is not None:
-            self._tell_error(submission, error)
-        else:
-            self._tell(submission, partial(self._tell_result, submission, future.result()))
-
-    def _tell(self, submission: Submission, tell: Callable[[], None]) -> None:
-        """Tell what became of a submission; who waits for that goes on afterwards."""
-        submission.teller = threading.get_ident()
-        try:
-            tell()
-        finally:
-            self._forget(submission)
-
-    def _forget(self, submission: Submission) -> None:
-        with self._turns:
-            self._untold.discard(submission)
-            self._has_changed.notify_all()
-
-    def _tell_error(self, submission: Submission, exc: BaseException) -> None:
-        self._tell(submission, partial(self._fail, submission.job, submission.run_times, exc))
-
-    def _tell_result(self, submission: Submission, packed: bytes) -> None:
-        from ._worker import unpack
-
-        try:
-            events = unpack(packed)
-        except BaseException as exc:
-            self._fail(submission.job, submission.run_times, exc)
-        else:
-            self._run_job_success(submission.job.id, events)
-
-    def _start_recovery(self, remains: Remains) -> None:
-        if not remains.claim():
+            self._fail(job, run_times, error)
             return
-        try:
-            threading.Thread(target=self._recover, args=(remains,), daemon=False).start()
-        except (RuntimeError, MemoryError):  # no more threads can be had now
-            remains.unclaim()
-            with log_may_fail:
-                self._logger.exception("A worker process died; its pool cannot be replaced yet")
 
-    def _recover(self, remains: Remains) -> None:
+        try:
+            events = unpack(future.result())
+        except BaseException as exc:
+            self._fail(job, run_times, exc)
+        else:
+            self._run_job_success(job.id, events)
+
+    def _start_recovery(self, remains: _Remains) -> None:
+        thread = threading.Thread(target=self._recover, args=(remains,))
+        begun = self._recoveries[thread] = threading.Event()
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):  # no more threads can be had
+            del self._recoveries[thread]
+            for submission in remains.take():
+                self._free(submission)
+                submission.fail(self)
+        finally:
+            begun.set()
+
+    def _recover(self, remains: _Remains) -> None:
         """
-        Get over the death of a worker: run what its pool had not begun.
+        Replace a pool of which a worker died; then run what it had not begun.
 
         Whether a run has begun can be told only when no worker is left that might begin it.
         """
-        self._note_recovery(threading.current_thread())
-        try:
-            remains.clear_away()
-        except Exception:
-            remains.may_run_again = False  # a worker that is left may do so
-            with log_may_fail:
-                self._logger.exception("A pool of processes cannot be cleared away")
-
-        lost = self._take_back(remains)
-        self._hand_over()
-        for submission, error in lost:
-            self._tell_error(submission, error)
-
-    def _note_recovery(self, thread: threading.Thread) -> None:
-        with self._turns:
-            going_on = {other for other in self._recoveries if other.is_alive()}
-            self._recoveries = going_on | {thread}
-
-    def _take_back(self, remains: Remains) -> list[tuple[Submission, BaseException]]:
-        """Let what a broken pool has not begun wait again; return what has, with the errors."""
-        from ._process_pool import ATTEMPTS
-
+        remains.end_workers()
         lost = []
         with self._turns:
-            if self._remains is remains and self._pool is not None:
-                self._pool = None
-                with log_may_fail:
-                    self._logger.warning("A worker process died; starting a new pool of processes")
-            for submission, error in reversed(remains.take()):
-                is_lost = not remains.may_run_again or remains.has_begun(submission)
-                if is_lost or submission.attempts >= ATTEMPTS:
-                    lost.append((submission, error))
-                else:
+            if self._pool is remains.pool and not (self._leaves_all or self._is_abandoned):
+                self._replace_pool()
+            remains.add_forgotten()
+            # Taken last: one that comes later starts a recovery of its own.
+            for submission in reversed(remains.take()):
+                if self._may_run_again(submission):
                     self._waiting.appendleft(submission)
+                else:
+                    lost.append(submission)
                 self._free(submission)
+            del self._recoveries[threading.current_thread()]
             self._has_changed.notify_all()
+        self._hand_over()
+        if self._leaves_all:
+            self._pool.shutdown(wait=False)  # it may be a new one
+        for submission in reversed(lost):
+            submission.fail(self)
 
-        return lost[::-1]
+    def _may_run_again(self, submission: _Submission) -> bool:
+        if self._is_abandoned or submission.place is None or self._begun[submission.place]:
+            return False
+        return submission.attempts < ATTEMPTS
 
     def after_fork(self) -> None:
         super().after_fork()
-        self._remains.leave_to_parent()
+        # multiprocessing would wait for the workers at exit, and they are no children of this one.
+        for worker in list((self._pool._processes or {}).values()):
+            _children_of_this_process().discard(worker)
         self._begin_anew()  # also the locks, which may be held for ever
-        self._pool = None  # to make one takes locks of multiprocessing, which may be held as well
+        self._pool = self._make_pool()
 
     def shutdown(self, wait: bool | float = True) -> None:
         deadline = None if isinstance(wait, bool) else monotonic() + wait
         with self._turns:
             self._is_shut_down = True
-            is_telling = threading.get_ident() in {told.teller for told in self._untold}
-        # A listener is called in a thread that other runs need to end; it cannot wait for them.
-        if wait is False or is_telling:
-            threading.Thread(target=self._end_when_told, daemon=False).start()
-        elif deadline is None:
-            self._end_when_told()
+        # Listeners are called in the thread that looks after the pool; it cannot wait for itself.
+        if threading.current_thread() is self._remains.manager:
+            wait, deadline = False, None
+        if deadline is None:
+            self._leave_all(wait=bool(wait))
         else:
             self._shutdown_by(deadline)
 
-    def _end_when_told(self) -> None:
-        """Wait until all is told, then end the pool; unless the scheduler is started anew."""
-        self._wait_until_told()
+    def _leave_all(self, wait: bool) -> None:
+        """Hand the pool all that waits; it ends when that is done."""
+        if wait:
+            self._join_recoveries()
         with self._turns:
-            if not self._is_shut_down:
-                return
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True)
-        for thread in self._recoveries - {threading.current_thread()}:
-            thread.join()
-
-    def _wait_until_told(self, deadline: float = inf) -> None:
-        with self._turns:
-            while self._untold and self._is_shut_down and (left := deadline - monotonic()) > 0:
-                self._has_changed.wait(min(left, LOOK_SECONDS))
-                if self._remains.given and self._remains.is_without_manager():
-                    self._start_recovery(self._remains)
+            self._leaves_all = True
+        self._hand_over()
+        self._pool.shutdown(wait=False)
+        if wait:
+            self._join_pools()
 
     def _shutdown_by(self, deadline: float) -> None:
         """Let runs begin and end until the deadline; then drop them, and end the processes."""
-        self._wait_until_told(deadline)
         with self._turns:
-            pool, self._pool = self._pool, None
-            self._remains.may_run_again = False
+            if not self._leaves_all:
+                self._has_changed.wait_for(self._is_idle, max(deadline - monotonic(), 0.0))
+        if self._leaves_all:
+            self._remains.join_pool(deadline)
+        with self._turns:
+            self._is_abandoned = True
             waiting, self._waiting = self._waiting, deque()
-            for submission in waiting:
-                submission.teller = threading.get_ident()
         for submission in waiting:
-            self._tell_error(submission, AbandonedError(submission.job.id))
+            self._fail(submission.job, submission.run_times, AbandonedError(submission.job.id))
 
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
-            self._remains.end_workers_by(deadline)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._remains.end_workers_by(deadline)
+
+    def _is_idle(self) -> bool:
+        are_free = len(self._places) >= self._max_workers
+        return are_free and not (self._waiting or self._recoveries)
+
+    def _join_pools(self) -> None:
+        """Wait until all is done; when a worker dies, that is in a new pool."""
+        while True:
+            remains = self._remains
+            if remains.manager is not None:
+                remains.manager.join()
+            self._join_recoveries()
+            if remains is self._remains:
+                return
+
+    def _join_recoveries(self) -> None:
+        for thread, begun in list(self._recoveries.items()):
+            if thread is not threading.current_thread():
+                begun.wait()
+                if thread.is_alive():
+                    thread.join()
 
     def _leave_to_pool(self) -> None:
         """At exit, hand over all that waits: the pool does what it has, and takes no more."""
+        self._join_recoveries()
         with self._turns:
-            self._has_changed.wait_for(lambda: self._pool is None or not self._remains.is_claimed)
             self._places += [None] * len(self._waiting)
-        self._hand_over_now()
+        self._hand_over()
 
 
-def _is_broken(pool: Any) -> bool:
-    return bool(pool._broken)
+class _Submission:
+    """The runs of one submission, on their way to a worker process."""
+
+    def __init__(self, job: Job, run_times: list[datetime], packed: bytes) -> None:
+        self.job = job
+        self.run_times = run_times
+        self.packed = packed
+        self.place: int | None = None  # where the worker notes that it has begun
+        self.attempts = 0
+        self.error: BaseException | None = None
+
+    def fail(self, executor: ProcessPoolExecutor) -> None:
+        assert self.error is not None
+        executor._fail(self.job, self.run_times, self.error)
+
+
+class _Remains:
+    """What a pool had when one of its workers died."""
+
+    manager: threading.Thread | None = None  # looks after the pool
+
+    def __init__(self, pool: Any) -> None:
+        self.pool = pool
+        # What it was given, and is not done with.
+        self.futures: dict[concurrent.futures.Future[bytes], _Submission] = {}
+        self._workers = pool._processes  # the pool lets go of it at its shutdown
+        self._submissions: list[_Submission] = []
+        self._lock = threading.Lock()
+
+    def add(self, submission: _Submission) -> bool:
+        """Add a submission, and tell whether it is the first since they were taken."""
+        with self._lock:
+            self._submissions.append(submission)
+            return len(self._submissions) == 1
+
+    def add_forgotten(self) -> None:
+        """Add what a broken pool that has ended has not even failed."""
+        from concurrent.futures.process import BrokenProcessPool
+
+        for future, submission in list(self.futures.items()):
+            if not future.done() and self.futures.pop(future, None) is not None:
+                submission.error = BrokenProcessPool("The process pool was broken at submission")
+                self.add(submission)
+
+    def take(self) -> list[_Submission]:
+        with self._lock:
+            taken, self._submissions = self._submissions, []
+        return taken
+
+    def join_pool(self, deadline: float) -> None:
+        if self.manager is not None:
+            self.manager.join(max(deadline - monotonic(), 0.0))
+
+    def end_workers_by(self, deadline: float) -> None:
+        """Wait until the workers have ended; then terminate all that go on, and kill the deaf."""
+        workers = list(self._workers.values())
+        _join_all(workers, deadline)
+        for worker in _alive(workers):
+            worker.terminate()
+        _join_all(workers, max(deadline, monotonic()) + TERMINATION_SECONDS)
+        for worker in _alive(workers):
+            worker.kill()
+
+    def end_workers(self) -> None:
+        """Wait until the pool has ended the workers that are left; kill those that go on."""
+        if self.manager is None:
+            return
+        self.manager.join(TERMINATION_SECONDS)
+        # It may have ended by an error itself, and have left them.
+        for worker in _alive(list(self._workers.values())):
+            worker.kill()
+        self.manager.join()
+
+
+def _join_all(workers: Iterable[Any], deadline: float) -> None:
+    for worker in workers:
+        worker.join(max(deadline - monotonic(), 0.0))
+
+
+def _alive(workers: Iterable[Any]) -> list[Any]:
+    return [worker for worker in workers if worker.is_alive()]
+
+
+def _children_of_this_process() -> set[Any]:
+    """Return what multiprocessing takes for the children of this process."""
+    from multiprocessing import process
+
+    children: set[Any] = getattr(process, "_children", set())  # there is no public name for it
+    return children
 
 
 _process_executors: WeakSet[ProcessPoolExecutor] = WeakSet()

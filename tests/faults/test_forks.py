@@ -359,65 +359,6 @@ def test_a_child_exits_without_a_word_and_at_once(executor: str, tmp_path: Path)
     assert "was forked from one with a running scheduler" in done.stderr
 
 
-# Whoever forks does not wait for those who start processes in other threads.
-TRACKING_PROGRAM = """
-import os, signal, threading
-from multiprocessing.resource_tracker import _resource_tracker
-from apscheduler.executors.pool import ProcessPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from tests.faults.test_forks import held_by_another_thread
-
-if __name__ == "__main__":
-    with BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)}) as scheduler:
-        with held_by_another_thread([_resource_tracker._lock]):
-            child = os.fork()
-            if child == 0:
-                os._exit(0)
-            threading.Timer(5, os.kill, (child, signal.SIGKILL)).start()
-            _, status = os.waitpid(child, 0)
-    os._exit(os.waitstatus_to_exitcode(status) != 0)
-"""
-
-
-@needs_fork
-def test_a_child_that_starts_no_scheduler_waits_for_no_lock_of_multiprocessing(
-    tmp_path: Path,
-) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(TRACKING_PROGRAM)
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", program],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-
-    assert done.returncode == 0, done.stderr
-
-
-@needs_fork
-def test_nor_for_those_of_a_pool_of_the_parent() -> None:
-    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
-    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
-    scheduler.start()
-    try:
-        scheduler.add_job(nothing)
-        recorder.wait_for()
-        pool = scheduler._lookup_executor("default")._pool
-
-        def run_and_drop() -> None:
-            run_one_job(scheduler)
-            gc.collect()
-
-        with held_by_another_thread([pool._shutdown_lock]):
-            del pool
-            assert in_child(run_and_drop) == "ran in the child"
-    finally:
-        scheduler.shutdown()
-
-
 def test_uwsgi_without_threads_is_refused_with_what_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
