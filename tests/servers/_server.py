@@ -11,7 +11,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -133,6 +133,8 @@ class Server(ABC):
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
         try:
+            for pid in processes:
+                _wait_until_stopped(pid)
             yield
         finally:
             for pid in processes:
@@ -242,6 +244,19 @@ class Server(ABC):
             raise self._missing()
 
         return path_in_system
+
+
+def _wait_until_stopped(pid: int) -> None:
+    """Wait for all threads of a process: one on another processor may answer for a moment yet."""
+    while any(state not in "TXZ" for state in _states_of(pid)):
+        time.sleep(0.001)
+
+
+def _states_of(pid: int) -> Iterator[str]:
+    """Yield the state of each thread of a process, see proc(5); none on a system without /proc."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # the thread has ended
+            yield stat.read_text().rpartition(")")[2].split()[0]
 
 
 def free_port() -> int:
