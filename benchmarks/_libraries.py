@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -33,6 +35,19 @@ class Library:
                 f"{found} was imported, but {self} is to be measured: "
                 "see what APSCHEDULER_311 names, or remove that folder to have it made anew"
             )
+
+    def run(self, script: str, *arguments: str) -> Any:
+        """Run a script of ours with this library, in a process of its own; return what it prints.
+
+        It is given its arguments, then the folder and the version to check.
+        """
+        done = subprocess.run(
+            [sys.executable, HERE / script, *arguments, self.folder, self.version],
+            env={**os.environ, "PYTHONPATH": str(self.folder)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return json.loads(done.stdout)
 
 
 def our_library() -> Library:

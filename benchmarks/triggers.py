@@ -9,8 +9,6 @@ own; cronsim and croniter have to be there.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -20,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
-from _libraries import HERE, Library, fetch_theirs, our_library
+from _libraries import Library, fetch_theirs, our_library
 from cases.cron import LINES
 
 ROUNDS = 5
@@ -65,20 +63,6 @@ def _microseconds(package: str, zone: str, line: str) -> float:
     return (perf_counter() - begin) / count * 1e6
 
 
-def measure_apart(package: str, library: Library) -> Figures:
-    """Measure a package in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, HERE / "triggers.py", package, library.folder, library.version],
-        env={**os.environ, "PYTHONPATH": str(library.folder)},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    figures: Figures = json.loads(done.stdout)
-
-    return figures
-
-
 def best(rounds: list[Figures], zone: str) -> list[float]:
     return [min(figures) for figures in zip(*(one[zone] for one in rounds), strict=True)]
 
@@ -106,7 +90,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         for package in PACKAGES:
             library = theirs if package == "3.11.3" else ours
-            rounds[package].append(measure_apart(package, library))
+            rounds[package].append(library.run("triggers.py", package))
 
     report(rounds)
 

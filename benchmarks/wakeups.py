@@ -12,19 +12,18 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from statistics import median
 from threading import Lock, Thread
 from types import FrameType
 from typing import Any
 
-from _libraries import HERE, Library, fetch_theirs, our_library
+from _libraries import Library, fetch_theirs, our_library
 
 ROUNDS = 5
 PASSES = 400
@@ -131,20 +130,11 @@ def two_threads() -> float:
     return (time.process_time() - before) / (runs - runs_before) * 1e6
 
 
-def in_new_process(library: Library) -> Figures:
-    done = subprocess.run(
-        [sys.executable, HERE / "wakeups.py", library.folder, library.version],
-        env={**os.environ, "PYTHONPATH": str(library.folder)},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    figures: Figures = json.loads(done.stdout)
-    return figures
-
-
 def main() -> None:
     libraries = [our_library(), fetch_theirs()]
-    rounds = [[in_new_process(library) for library in libraries] for _ in range(ROUNDS)]
+    rounds: list[list[Figures]] = [
+        [library.run("wakeups.py") for library in libraries] for _ in range(ROUNDS)
+    ]
     print(f"{'':42} {'ours':>8} {'3.11.3':>8}")
     for name in rounds[0][0]:
         ours, theirs = (
@@ -156,7 +146,7 @@ def main() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         folder, version = sys.argv[1:]
-        Library(HERE / folder, version).check_imported()
+        Library(Path(folder), version).check_imported()
         print(json.dumps(measure()))
     else:
         main()

@@ -55,9 +55,8 @@ class RunTimes:
         """Add entries, after they were made the current ones of their jobs."""
         by_period: defaultdict[int, list[Entry]] = defaultdict(list)
         for entry in entries:
-            timestamp = entry[0]
-            if timestamp is not None:
-                by_period[int(timestamp // PERIOD)].append(entry)  # _period(), for each of many
+            if entry[0] is not None:
+                by_period[_period(entry[0])].append(entry)
 
         for period, new in by_period.items():
             self._add_to_heap(self._heap_of(period), new)
@@ -123,12 +122,12 @@ class RunTimes:
         if first is None or first[0] > timestamp:  # type: ignore[operator]
             return []
 
-        current, bound = self._current, (nextafter(timestamp, inf),)
+        bound = (nextafter(timestamp, inf),)
         return [
             entry
             for period in _before(self._periods, _period(timestamp) + 1)
             for entry in _before(self._heaps[period], bound)
-            if current.get(entry[1]) is entry
+            if self._is_current(entry)
         ]
 
     def first_after(self, timestamp: float) -> Entry | None:

@@ -663,7 +663,7 @@ def _move_on(store: BaseJobStore, advances: Sequence[Advance]) -> set[str]:
     ending: list[str] = []
     for advance in advances:
         job = advance.job
-        if advance.new is None and advance.ends:
+        if advance.ends:
             ending.append(job.id)
         else:
             job.next_run_time = advance.new

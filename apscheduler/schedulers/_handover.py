@@ -122,9 +122,7 @@ class Handover:
         is_heard = False
         try:
             with self._submission_lock:
-                # Asked here, as it is for each job: most often the first one is the next.
-                is_any = backlog.ready and not (self.is_held or self._scheduler._shutting_down)
-                place = 0 if is_any else self._place_of_next(backlog)
+                place = self._place_of_next(backlog)
                 if place is None:
                     return False
                 advance = backlog.ready[place]
@@ -154,7 +152,7 @@ class Handover:
         finally:
             if advance is not None:
                 try:
-                    if is_heard or advance.new is None:  # the log is to tell, too
+                    if is_heard or advance.ends:  # the log is to tell, too
                         self._announce(advance)
                 finally:
                     if is_heard:

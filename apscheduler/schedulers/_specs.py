@@ -91,6 +91,12 @@ def _create(
     return create_job(settings, trigger, trigger_args)
 
 
+def _key_of(values: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Return what is equal only for the same values; None if some may be equal, and differ."""
+    types = tuple(map(type, values.values()))
+    return (types, *values.items()) if _PLAIN.issuperset(types) else None  # 1 and 1.0 are equal
+
+
 class _Triggers:
     """
     Triggers of one call of add_jobs(): jobs that give equal arguments have the same one.
@@ -105,11 +111,11 @@ class _Triggers:
 
     def find(self, name: str, arguments: dict[str, Any]) -> BaseTrigger:
         """Return a trigger by its name: a new one, or one that may be shared."""
-        types = tuple(map(type, arguments.values()))
-        if not _PLAIN.issuperset(types):
+        values = _key_of(arguments)
+        if values is None:
             return self._create(name, arguments)
 
-        key = (name, types, *arguments.items())  # the types, for 1 and 1.0 are equal
+        key = (name, values)
         known = self._known.get(key)
         if known is None:
             known = self._create(name, arguments)
@@ -141,12 +147,11 @@ class _Patterns:
             elif not (value is undefined or (value is None and name != "next_run_time")):
                 own[name] = value
         trigger = shared.get("trigger")
-        types = tuple(map(type, shared.values()))
-        if not isinstance(trigger, str) or not _PLAIN.issuperset(types):
+        values = _key_of(shared)
+        if not isinstance(trigger, str) or values is None:
             return _create(self._create_job, spec, self._triggers)
 
-        # With the types, for 1 and 1.0 are equal, and with the names of what is given to each.
-        key = (types, *own, *shared.items())
+        key = (values, *own)  # with the names of what is given to each
         common = self._known.get(key)
         if common is not None:
             return Job._of(common, own)

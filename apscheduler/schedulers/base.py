@@ -73,6 +73,8 @@ from ._plugins import (
 from ._specs import ADDING_ARGUMENTS, JOB_ARGUMENTS, read_specs
 from ._stopping import EXIT_SECONDS, BoundedStop, start_beside
 
+Component = TypeVar("Component", BaseExecutor, BaseJobStore)
+
 if TYPE_CHECKING:
     Func = TypeVar("Func", bound=Callable[..., Any])
     Listener = Callable[[Any], object]
@@ -1445,16 +1447,10 @@ class BaseScheduler(metaclass=ABCMeta):
         return build(load_class(kind, alias, base, classes), constructor_kwargs, others)
 
     def _lookup_executor(self, alias: str) -> BaseExecutor:
-        try:
-            return self._executors[alias]
-        except KeyError:
-            raise _unknown_alias(alias, "executor", self._executors) from None
+        return _look_up(self._executors, alias, "executor")
 
     def _lookup_jobstore(self, alias: str) -> BaseJobStore:
-        try:
-            return self._jobstores[alias]
-        except KeyError:
-            raise _unknown_alias(alias, "job store", self._jobstores) from None
+        return _look_up(self._jobstores, alias, "job store")
 
     def _lookup_job(self, job_id: str, jobstore_alias: str | None) -> tuple[Job, str | None]:
         """
@@ -1530,8 +1526,11 @@ def _parked_last(
     yield from parked
 
 
-def _unknown_alias(alias: str, name: str, known: Iterable[str]) -> KeyError:
-    return KeyError(f"No such {name}: {alias}{suggest(alias, known)}")
+def _look_up(known: Mapping[str, Component], alias: str, name: str) -> Component:
+    try:
+        return known[alias]
+    except KeyError:
+        raise KeyError(f"No such {name}: {alias}{suggest(alias, known)}") from None
 
 
 def _check_ids_differ(entries: Entries) -> None:
