@@ -79,15 +79,9 @@ class MemoryJobStore(BaseJobStore):
         self._put(job)
 
     def update_jobs(self, jobs: Iterable[Job]) -> list[str]:
-        known: list[Job] = []
-        missing: list[str] = []
-        for job in jobs:
-            if job.id in self._entries:
-                known.append(job)
-            else:
-                missing.append(job.id)
-
-        self._put_many(known)
+        jobs, entries = list(jobs), self._entries
+        missing = [job.id for job in jobs if job.id not in entries]
+        self._put_many([job for job in jobs if job.id in entries] if missing else jobs)
         return missing
 
     def _put(self, job: Job) -> None:

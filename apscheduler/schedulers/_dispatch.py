@@ -42,6 +42,7 @@ class Advance:
     :ivar old: the run time that the store holds before
     :ivar new: the one that it holds after; None if the job ends, or is paused for an error
     :ivar error: why the trigger could not name the next run time
+    :ivar ends: whether the job leaves its store, having no more times to run
     :ivar retry_at: when to try again to hand the runs over, if that failed
     :ivar outcome: the code of the event that tells what became of the runs; None: they are still
         to be handed over
@@ -54,6 +55,7 @@ class Advance:
         "_run_times",
         "alias",
         "dropped_as",
+        "ends",
         "error",
         "job",
         "new",
@@ -77,6 +79,7 @@ class Advance:
         self.old = old
         self.new = new
         self.error = error
+        self.ends = new is None and error is None
         self.retry_at: datetime | None = None
         self.outcome: int | None = None
         self.dropped_as: int | None = None
@@ -93,11 +96,6 @@ class Advance:
     @property
     def key(self) -> tuple[str, str]:
         return self.alias, self.job.id
-
-    @property
-    def ends(self) -> bool:
-        """Whether the job leaves its store, having no more times to run."""
-        return self.new is None and self.error is None
 
     def renew(self, job: Job) -> bool:
         """

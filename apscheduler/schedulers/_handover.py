@@ -21,12 +21,16 @@ from ..events import (
     JobSubmissionEvent,
     SchedulerEvent,
 )
-from ..executors.base import MaxInstancesReachedError
+from ..executors.base import BaseExecutor, MaxInstancesReachedError
 from ._dispatch import Advance, Backlog
 from ._interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from .base import BaseScheduler
+
+# The runs of so many jobs are handed over at the most before whoever waits for the lock, to shut
+# down or to hand over others, has a turn.
+RUNS_IN_A_HOLD = 20
 
 _Item = TypeVar("_Item")
 
@@ -52,7 +56,7 @@ class Handover:
 
     def __init__(self, scheduler: BaseScheduler) -> None:
         self._scheduler = scheduler
-        # Held while a run is handed over: a shutdown waits for it.
+        # Held while runs are handed over: a shutdown waits for them.
         self._submission_lock = scheduler._create_lock()
         # Guards what was held back: outcomes by store and job id.
         self._outcome_lock = scheduler._create_lock()
@@ -70,9 +74,11 @@ class Handover:
         try:
             if backlog.dropped or self._put_off:
                 self._tell_put_off(backlog)
-            for _ in range(limit):
-                if not self._hand_over_first(backlog, held):
+            while limit > 0:
+                count = self._hand_over_next(backlog, held, min(limit, RUNS_IN_A_HOLD))
+                if not count:
                     break
+                limit -= count
                 if backlog.dropped or self._put_off:
                     self._tell_put_off(backlog)
         finally:
@@ -116,36 +122,52 @@ class Handover:
 
         return bool(others)
 
-    def _hand_over_first(self, backlog: Backlog, held: list[Any]) -> bool:
-        """Hand over the runs of the job that is the first; False if there is none."""
+    def _hand_over_next(self, backlog: Backlog, held: list[Any], limit: int) -> int:
+        """
+        Hand over the runs of the next jobs, up to the first of which there is something to tell.
+
+        :param limit: those of so many jobs at the most
+        :return: how many have had their turn; 0 if there are no more
+        """
+        count = 0
         advance: Advance | None = None
-        is_heard = False
+        executor: BaseExecutor | None = None
+        is_heard = runs_inline = False
+        me = get_ident()
+        outer = me if self._submitter == me else None  # another thread notes itself
         try:
             with self._submission_lock:
-                place = self._place_of_next(backlog)
-                if place is None:
-                    return False
-                advance = backlog.ready[place]
-                del backlog.ready[place]
-                if advance.dropped_as is not None:
-                    self._drop(advance, backlog)
-                if advance.outcome is not None:
-                    advance = None
-                    return True
-                is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
-                if is_heard:
-                    self._hold_outcomes(advance)
-                runs_inline = self._runs_inline(advance)
-                if runs_inline:
-                    self._note_inline(held)
-                else:
-                    self._submit_with_lock(advance, backlog)
+                self._submitter = me
+                while count < limit:
+                    place = self._place_of_next(backlog)
+                    if place is None:
+                        break
+                    count += 1
+                    advance = backlog.ready[place]
+                    del backlog.ready[place]
+                    if advance.dropped_as is not None:
+                        self._drop(advance, backlog)
+                    if advance.outcome is not None:
+                        advance = None
+                        break
+                    is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
+                    if is_heard:
+                        self._hold_outcomes(advance)
+                    executor = self._executor_of(advance)
+                    runs_inline = executor is not None and executor.runs_inline()
+                    if runs_inline:
+                        self._note_inline(held)
+                        break
+                    self._submit(advance, backlog, executor)
+                    if is_heard or advance.ends or backlog.dropped or self._put_off:
+                        break
+                self._submitter = outer
 
-            if runs_inline:  # without the lock: the job may wait for a shutdown
-                self._submit(advance, backlog)
+            if advance is not None and runs_inline:  # without the lock: it may wait for a shutdown
+                self._submit(advance, backlog, executor)
         except BaseException:  # Ctrl+C
-            if self._submitter == get_ident():
-                self._submitter = None  # the lock is free
+            if self._submitter == me:
+                self._submitter = outer  # the lock is free
             if advance is not None:
                 self._note_whether_taken(advance, backlog)
             raise
@@ -158,7 +180,7 @@ class Handover:
                     if is_heard:
                         self._release_outcomes(advance)
 
-        return True
+        return count
 
     def _drop(self, advance: Advance, backlog: Backlog) -> None:
         if advance.outcome is None and advance.dropped_as == EVENT_JOB_MISSED:
@@ -174,14 +196,6 @@ class Handover:
         # What runs in the very thread that hands it over is left to the one that is at it already.
         places = enumerate(list(backlog.ready))
         return next((at for at, advance in places if not self._runs_inline(advance)), None)
-
-    def _submit_with_lock(self, advance: Advance, backlog: Backlog) -> None:
-        outer = self._submitter
-        try:
-            self._submitter = get_ident()
-            self._submit(advance, backlog)
-        finally:  # while this thread has the lock: another one notes itself next
-            self._submitter = outer
 
     def _tell_put_off(self, backlog: Backlog) -> None:
         """Tell what became of runs while this thread had the submission lock."""
@@ -267,8 +281,11 @@ class Handover:
                 JobExecutionEvent(EVENT_JOB_MISSED, advance.job.id, advance.alias, run_time)
             )
 
+    def _executor_of(self, advance: Advance) -> BaseExecutor | None:
+        return self._scheduler._executors.get(advance.job.executor)
+
     def _runs_inline(self, advance: Advance) -> bool:
-        executor = self._scheduler._executors.get(advance.job.executor)
+        executor = self._executor_of(advance)
         return executor is not None and executor.runs_inline()
 
     def _note_whether_taken(self, advance: Advance, backlog: Backlog) -> None:
@@ -280,14 +297,16 @@ class Handover:
 
     def _is_taken(self, advance: Advance) -> bool:
         """Whether the executor has the runs, though submitting them raised something."""
-        executor = self._scheduler._executors.get(advance.job.executor)
+        executor = self._executor_of(advance)
         return executor is not None and executor._taken is advance.run_times
 
-    def _submit(self, advance: Advance, backlog: Backlog) -> None:
+    def _submit(self, advance: Advance, backlog: Backlog, executor: BaseExecutor | None) -> None:
         """Hand the runs of one job over; note what became of that, if it did not fail."""
         scheduler, job = self._scheduler, advance.job
         try:
-            scheduler._lookup_executor(job.executor).submit_job(job, advance.run_times)
+            if executor is None:
+                executor = scheduler._lookup_executor(job.executor)  # which says what is wrong
+            executor.submit_job(job, advance.run_times)
         except MaxInstancesReachedError:
             advance.outcome = EVENT_JOB_MAX_INSTANCES
             with log_may_fail:

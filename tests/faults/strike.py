@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import apscheduler
 from apscheduler.events import EVENT_JOB_SUBMITTED
@@ -30,6 +30,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.schedulers.tornado import TornadoScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 from tests.faults.faulty import BytesStore
 from tests.jobs import nothing
 from tests.recorder import OUTCOMES, Recorder
@@ -249,17 +250,21 @@ def interrupt(at: int) -> Strike:
 
 
 class Runs:
-    """Four jobs that are due soon, each of which is to run once, and to be told once."""
+    """Jobs that are due soon, each of which is to run once, and to be told once."""
+
+    # Those that go on are handed over with one lock, those that end one by one.
+    IDS: ClassVar = {"0": "interval", "1": "interval", "2": "interval", "3": "date", "4": "date"}
 
     def __init__(self, new: BaseScheduler, is_coroutine: bool = False) -> None:
         global scheduler
         scheduler = new
         self.made: Counter[str] = Counter()
         self.recorder = Recorder(new, OUTCOMES)
-        soon = datetime.now(timezone.utc) + timedelta(seconds=0.02)
+        self.soon = datetime.now(timezone.utc) + timedelta(seconds=0.02)
         func = self.make_later if is_coroutine else self.make
-        for job_id in "0123":
-            new.add_job(func, args=[job_id], id=job_id, next_run_time=soon)
+        for job_id, kind in self.IDS.items():
+            trigger = IntervalTrigger(hours=1) if kind == "interval" else None
+            new.add_job(func, trigger, [job_id], id=job_id, next_run_time=self.soon)
 
     def make(self, job_id: str) -> None:
         self.made[job_id] += 1
@@ -268,12 +273,13 @@ class Runs:
         self.made[job_id] += 1
 
     def are_all_told(self) -> bool:
-        return len(self.recorder.events) >= 4
+        return len(self.recorder.events) >= len(self.IDS)
 
     def check(self, strike: Strike) -> None:
-        kept = {job.id for job in scheduler.get_jobs()} if scheduler.running else set()
+        jobs = scheduler.get_jobs() if scheduler.running else []
+        kept = {job.id for job in jobs if job.next_run_time == self.soon}
         shut_down()
-        expected = dict.fromkeys(set("0123") - kept, 1)
+        expected = dict.fromkeys(self.IDS.keys() - kept, 1)
         told = Counter(event.job_id for event in self.recorder.events)
         if (self.made, told) != (expected, expected):
             raise AssertionError(f"{strike.place}: {kept} kept, {self.made} made, {told} told")
