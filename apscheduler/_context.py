@@ -16,3 +16,6 @@ current_job: ContextVar[Job] = ContextVar("apscheduler.current_job")
 current_run_time: ContextVar[datetime] = ContextVar("apscheduler.current_run_time")
 # Not set in a worker of a process pool: the scheduler lives in the parent process.
 current_scheduler: ContextVar[BaseScheduler] = ContextVar("apscheduler.current_scheduler")
+
+# True in a worker process while it is being forked: it is no child that the program has made.
+starting_worker: ContextVar[bool] = ContextVar("apscheduler.starting_worker", default=False)

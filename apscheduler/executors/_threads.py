@@ -80,6 +80,7 @@ class ThreadPool:
         self._sleeping: list[Lock] = []
         self._shutdown = False
         self._lock = Lock()
+        self._process_id = os.getpid()
         _pools.add(self)
 
     def execute(self, task: Task) -> None:
@@ -265,9 +266,19 @@ class _Submission(RefusableTask):
 
 _pools: WeakSet[ThreadPool] = WeakSet()
 
+
+def _forget_pools_of_parent() -> None:
+    """Called in a forked child: their threads are in the parent, their locks may be held for ever.
+
+    Schedulers may have made pools of its own by now.
+    """
+    for pool in list(_pools):
+        if pool._process_id != os.getpid():
+            _pools.discard(pool)
+
+
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    # Their threads are in the parent process, and their locks may be held for ever.
-    os.register_at_fork(after_in_child=_pools.clear)
+    os.register_at_fork(after_in_child=_forget_pools_of_parent)
 
 
 @atexit.register

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
+import sys
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from datetime import date, timedelta
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from multiprocessing.spawn import import_main_path
 from typing import Any
 
 from ..events import EVENT_JOB_ERROR, JobExecutionEvent
@@ -14,7 +21,12 @@ from ..events import EVENT_JOB_ERROR, JobExecutionEvent
 # Results of these types need no trial of whether they can be unpickled.
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, date, timedelta})
 
-_begun: Any = None  # a byte for each place, shared with the parent process; 1 once its work began
+# What a worker sends as it begins with a submission, before its answer.
+BEGUN = b"begun"
+
+# What it is sent to end; it ends, too, when the other end of the connection is closed.
+FAREWELL = b""
+
 # Of its own: a worker that was forked inside a job has inherited the context of that job.
 _context = Context()
 
@@ -23,12 +35,89 @@ class TransferError(RuntimeError):
     """The result or error of a run cannot be sent from its process to the scheduler's."""
 
 
-def prepare(begun: Any, initializer: Callable[..., object] | None, initargs: Any) -> None:
-    """Called once in each worker, before its first work."""
-    global _begun
-    _begun = begun
-    if initializer is not None:
-        _context.run(initializer, *initargs)
+class MainModule:
+    """
+    Lets a new process find the functions of the main module, as it is unpickled there.
+
+    :mod:`multiprocessing` tells of it, too, but not once the program has come to its end: by then
+    Python has forgotten its file.
+    """
+
+    def __init__(self) -> None:
+        main = sys.modules["__main__"]
+        file = getattr(main, "__file__", None)
+        is_module = getattr(main, "__spec__", None) is not None  # of which Python knows the name
+        self._path = None if file is None or is_module else os.path.abspath(file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _import_main, (self._path,)
+
+
+def _import_main(path: str | None) -> None:
+    if path is not None and sys.modules["__main__"].__name__ != "__mp_main__":
+        import_main_path(path)
+
+
+def serve(
+    main: MainModule | None,
+    initializer: Callable[..., object] | None,
+    initargs: Any,
+    connection: Connection,
+) -> None:
+    """
+    Answer each submission with what became of its runs, until there is a ``FAREWELL``.
+
+    A submission is packed: the function to call (:func:`run_job`) and its arguments. The answer is
+    ``BEGUN``, then packed the events, and None or the error for which there are none.
+
+    Ctrl+C reaches the processes of a terminal, too. It is for a job, not for a worker that waits.
+
+    :param main: has done what it is for by now
+    """
+    error = _initialize(initializer, initargs)
+    at_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "register_at_fork"):
+        # What a job starts may outlive this process, and would hide its end.
+        os.register_at_fork(after_in_child=connection.close)
+        os.set_inheritable(connection.fileno(), False)
+    with suppress(EOFError, OSError):  # the scheduler's process has ended
+        while (packed := connection.recv_bytes()) != FAREWELL:
+            connection.send_bytes(BEGUN)
+            answer = _make_runs(packed, at_interrupt) if error is None else pack(([], error))
+            connection.send_bytes(answer)
+            if error is not None:
+                return  # the next one is initialized anew
+
+
+def _initialize(initializer: Callable[..., object] | None, initargs: Any) -> Exception | None:
+    try:
+        if initializer is not None:
+            _context.run(initializer, *initargs)
+    except BaseException as exc:
+        from concurrent.futures.process import BrokenProcessPool
+
+        words = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+        return BrokenProcessPool(f"The initializer of a worker process failed:\n{words}")
+
+    return None
+
+
+def _make_runs(packed: bytes, at_interrupt: Any) -> bytes:
+    try:
+        run, *arguments = unpack(packed)
+        events = _call_interruptible(run, arguments, at_interrupt)
+        return pack(([_sendable(event) for event in events], None))
+    except BaseException as exc:
+        return pack(([], exc if _survives(exc) else TransferError(_describe(exc))))
+
+
+def _call_interruptible(run: Callable[..., Any], arguments: Any, at_interrupt: Any) -> Any:
+    signal.signal(signal.SIGINT, at_interrupt)
+    try:
+        return _context.run(run, *arguments)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def pack(thing: Any) -> bytes:
@@ -37,27 +126,6 @@ def pack(thing: Any) -> bytes:
 
 def unpack(packed: bytes) -> Any:
     return pickle.loads(packed)
-
-
-def work(place: int | None, packed: bytes) -> bytes:
-    """
-    Make the runs of a submission, and return their events packed.
-
-    Both are packed here and in the executor, since what fails in the unpickling that
-    :mod:`concurrent.futures` does breaks the pool, and ends the jobs of the other workers.
-
-    :param place: which byte to set first of all, so that the parent knows that the work has begun
-    :param packed: the function to call (:func:`run_job`) and its arguments
-    """
-    if place is not None:
-        _begun[place] = 1
-    try:
-        run, *arguments = unpack(packed)
-        return pack([_sendable(event) for event in _context.run(run, *arguments)])
-    except BaseException as exc:
-        if _survives(exc):
-            raise
-        raise TransferError(_describe(exc)) from None
 
 
 def _sendable(event: JobExecutionEvent) -> JobExecutionEvent:

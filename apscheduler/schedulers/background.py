@@ -93,7 +93,7 @@ class BackgroundScheduler(WithBlock, BlockingScheduler):
         if not self._daemon:
             with log_may_fail:
                 self._logger.error(
-                    "No more jobs will run: the main thread has ended, and Python's process pools "
+                    "No more jobs will run: the main thread has ended, and pools of processes "
                     "with it. Have the main thread wait, or run jobs in threads"
                 )
 

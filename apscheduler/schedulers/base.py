@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from tzlocal import get_localzone
 
+from .._context import starting_worker
 from .._log import is_logged, log_may_fail
 from .._refs import takes_keyword, undefined
 from .._settings import suggest
@@ -453,7 +454,7 @@ class BaseScheduler(metaclass=ABCMeta):
                 with log_may_fail:
                     self._logger.exception("%r failed to get over a fork", part)
 
-        if was_running:
+        if was_running and not starting_worker.get():
             with log_may_fail:
                 self._logger.warning(
                     "This process was forked from one with a running scheduler, which goes on in "

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import concurrent.futures.process
+import errno
 import gc
+import logging
 import multiprocessing
 import os
+import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor as PoolOfPython
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,17 @@ from typing import Any
 import pytest
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+from apscheduler.executors._workers import Worker
 from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
-from tests.jobs import about_this_run, begin_and_die, die, fail, give, meet, nothing
+from tests.jobs import about_this_run, begin_and_die, die, fail, give, meet
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
 KILLS = 100
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -70,41 +74,21 @@ def test_a_run_that_had_begun_when_its_worker_was_killed_is_not_made_again(
     assert (tmp_path / "notes").read_text() == "begun\n"
 
 
-def test_a_run_that_had_not_begun_is_made_when_no_worker_is_left_that_might_begin_it(
-    tmp_path: Path,
+def test_a_run_that_had_not_begun_is_made_by_another_worker(
+    scheduler: BackgroundScheduler,
 ) -> None:
-    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(2)})
-    recorder = Recorder(scheduler, OUTCOMES)
-    scheduler.start()
-    workers: list[int] = []
-    try:
-        for _ in range(2):
-            scheduler.add_job(meet, args=[str(tmp_path), 2])
-        workers += [event.retval for event in recorder.wait_for(count=2)]
-        for worker in workers:
-            os.kill(worker, signal.SIGSTOP)
-        submitted = Recorder(scheduler, EVENT_JOB_SUBMITTED)
-        scheduler.add_job(nothing)
-        submitted.wait_for(EVENT_JOB_SUBMITTED)
-        os.kill(workers[0], signal.SIGKILL)  # the other one does not notice that it is to end
-        event = recorder.wait_for(count=3)[-1]
-        is_left = [worker for worker in workers if is_process(worker)]
-    finally:
-        for worker in workers:
-            with suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGKILL)
-        scheduler.shutdown()
+    recorder = Recorder(scheduler)
+    scheduler.add_job(os.getpid)
+    [first] = recorder.wait_for(EVENT_JOB_EXECUTED)
+    os.kill(first.retval, signal.SIGSTOP)
+    scheduler.add_job(os.getpid)
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 2)
+    time.sleep(0.1)  # it is sent to the worker, most likely
+    os.kill(first.retval, signal.SIGKILL)
+    [_, second] = recorder.wait_for(EVENT_JOB_EXECUTED, 2)
 
-    assert event.code == EVENT_JOB_EXECUTED
-    assert is_left == []
-
-
-def is_process(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    assert second.retval != first.retval
+    assert not recorder.of(EVENT_JOB_ERROR)
 
 
 def test_a_worker_that_is_killed_while_it_has_nothing_to_do_costs_no_run(
@@ -114,7 +98,6 @@ def test_a_worker_that_is_killed_while_it_has_nothing_to_do_costs_no_run(
     scheduler.add_job(os.getpid)
     [first] = recorder.wait_for(EVENT_JOB_EXECUTED)
     os.kill(first.retval, signal.SIGKILL)
-    join_threads_of_pools()  # the pool has noticed
     scheduler.add_job(os.getpid)
     [_, second] = recorder.wait_for(EVENT_JOB_EXECUTED, 2)
 
@@ -160,30 +143,6 @@ def test_a_worker_that_is_killed_just_before_a_job_comes_costs_no_run(
     assert {event.code for event in recorder.events} == {EVENT_JOB_EXECUTED}
 
 
-def test_a_run_that_a_pool_is_given_while_it_finds_out_that_it_is_broken_is_made(
-    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recorder = Recorder(scheduler, OUTCOMES)
-    scheduler.add_job(os.getpid)
-    worker = recorder.wait_for()[0].retval
-    manager = scheduler._lookup_executor("default")._pool._executor_manager_thread
-    victims = [worker]
-
-    class Item(concurrent.futures.process._WorkItem):
-        """Made after the look whether the pool is broken; before 3.12 the pool goes on."""
-
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
-            if victims:
-                os.kill(victims.pop(), signal.SIGKILL)
-                manager.join(1)
-
-    monkeypatch.setattr("concurrent.futures.process._WorkItem", Item)
-    scheduler.add_job(give, args=["made"])
-
-    assert [event.retval for event in recorder.wait_for(count=2)] == [worker, "made"]
-
-
 def test_a_shutdown_that_waits_lets_the_jobs_behind_a_killed_one_run(
     stopped: BackgroundScheduler,
 ) -> None:
@@ -196,7 +155,385 @@ def test_a_shutdown_that_waits_lets_the_jobs_behind_a_killed_one_run(
     submitted.wait_for(EVENT_JOB_SUBMITTED, 4)
     stopped.shutdown()
 
-    assert len(recorder.events) == 4  # none is lost
+    events = list(recorder.events)
+    assert [event.job_id for event in events if event.code == EVENT_JOB_ERROR] == ["killed"]
+    assert sorted(event.retval for event in events if event.job_id != "killed") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.005, 0.01, 0.05, 0.2])
+def test_a_shutdown_that_waits_amid_the_death_of_a_worker_returns_when_all_is_told(
+    delay: float,
+) -> None:
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(2)})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    scheduler.add_jobs({"func": os.getpid} for _ in range(12))
+    worker = recorder.wait_for(EVENT_JOB_EXECUTED)[0].retval
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 12)
+    os.kill(worker, signal.SIGKILL)
+    threading.Event().wait(delay)  # until another one has taken its place, or not
+    scheduler.shutdown()
+
+    assert len(recorder.of(OUTCOMES)) == 12
+    assert len(recorder.of(EVENT_JOB_ERROR)) <= 1  # what it was at
+    assert multiprocessing.active_children() == []
+
+
+def test_a_shutdown_that_does_not_wait_costs_no_run_behind_a_killed_one(
+    stopped: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(stopped)
+    stopped.start(paused=True)
+    stopped.add_job(die, id="killed")
+    stopped.add_jobs({"func": give, "args": [number]} for number in range(3))
+    stopped.resume()
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 4)
+    stopped.shutdown(wait=False)
+    recorder.wait_for(OUTCOMES, 4)
+
+    assert [event.job_id for event in recorder.of(EVENT_JOB_ERROR)] == ["killed"]
+    assert len(recorder.of(EVENT_JOB_EXECUTED)) == 3
+
+
+def test_a_killed_worker_costs_no_run_of_the_others(tmp_path: Path) -> None:
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(2)})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    scheduler.add_job(meet, args=[str(tmp_path), 2], id="goes on")  # waits for a second file
+    scheduler.add_job(die, id="killed")
+    recorder.wait_for(EVENT_JOB_ERROR)
+    (tmp_path / "second").touch()
+    recorder.wait_for(EVENT_JOB_EXECUTED)
+    scheduler.shutdown()
+
+    assert [event.job_id for event in recorder.of(OUTCOMES)] == ["killed", "goes on"]
+
+
+def let_go_of_all_files() -> None:
+    os.closerange(3, 256)
+
+
+def leave_a_child_and_die() -> None:
+    if os.fork() == 0:
+        time.sleep(PATIENCE)
+        os._exit(0)
+    die()
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("func", [let_go_of_all_files, leave_a_child_and_die])
+def test_a_job_that_spoils_its_worker_is_an_error_and_the_next_one_has_another(
+    scheduler: BackgroundScheduler, func: Any
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(func)
+    [error] = recorder.wait_for()
+    scheduler.add_job(give, args=["well"])
+    result = recorder.wait_for(count=2)[-1]
+
+    assert isinstance(error.exception, BrokenProcessPool)
+    assert result.retval == "well"
+    assert len(multiprocessing.active_children()) == 1
+
+
+def leave_a_child() -> int:
+    """Leave a process behind that has all files of the worker."""
+    if os.fork() == 0:
+        time.sleep(PATIENCE)
+        os._exit(0)
+    return os.getpid()
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_a_worker_that_dies_amid_a_transfer_is_noticed_though_a_job_has_left_a_child(
+    scheduler: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(scheduler)
+    scheduler.add_job(leave_a_child)
+    [event] = recorder.wait_for(OUTCOMES)
+    os.kill(event.retval, signal.SIGSTOP)
+    scheduler.add_job(len, args=[b"x" * 20_000_000])  # more than the connection takes
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 2)
+    time.sleep(0.1)
+    os.kill(event.retval, signal.SIGKILL)
+
+    assert recorder.wait_for(OUTCOMES, 2)[-1].retval == 20_000_000
+
+
+def test_an_answer_for_which_there_is_no_memory_does_not_spoil_the_next_one(
+    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part of it may be left unread."""
+    recorder = Recorder(scheduler, OUTCOMES)
+    receive, failures = Connection.recv_bytes, [MemoryError(), None]
+
+    def fail_at_answer(connection: Connection) -> bytes:
+        if failures and (failure := failures.pop()) is not None:
+            raise failure
+        return receive(connection)
+
+    monkeypatch.setattr(Connection, "recv_bytes", fail_at_answer)
+    scheduler.add_job(give, args=["big"])
+    [error] = recorder.wait_for()
+    scheduler.add_job(give, args=["well"])
+    result = recorder.wait_for(count=2)[-1]
+
+    assert isinstance(error.exception, MemoryError)
+    assert result.retval == "well"
+
+
+# --- no more processes can be had ----------------------------------------------------------------
+
+
+def fail_at_first(original: Any, count: int = 1) -> Any:
+    """Return a function that does as the original, once it has failed so many times."""
+    failures = [OSError(errno.EAGAIN, "on purpose") for _ in range(count)]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return original(*args, **kwargs)
+
+    return call
+
+
+def test_a_run_for_which_no_worker_could_be_started_is_told_and_not_made_later(
+    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(SpawnProcess, "start", fail_at_first(SpawnProcess.start))
+    recorder = Recorder(scheduler, OUTCOMES)
+    for number, name in enumerate(["refused", "made", "made, too"], 1):
+        scheduler.add_job((tmp_path / name).touch, id=name)
+        recorder.wait_for(count=number)
+
+    errors = [event for event in recorder.events if event.code == EVENT_JOB_ERROR]
+    assert [(event.job_id, event.exception.errno) for event in errors] == [
+        ("refused", errno.EAGAIN)
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "made, too"]
+
+
+def test_so_is_one_for_which_no_file_could_be_had(scheduler: BackgroundScheduler) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")), hard_limit))
+    try:
+        scheduler.add_job(give, args=["refused"])
+        [error] = recorder.wait_for()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard_limit))
+    scheduler.add_job(give, args=["made"])
+    event = recorder.wait_for(count=2)[-1]
+
+    assert error.exception.errno == errno.EMFILE
+    assert event.retval == "made"
+
+
+def test_workers_that_run_do_the_work_of_one_that_could_not_be_started(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(2)})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    scheduler.add_job(os.getpid)
+    [only] = recorder.wait_for(EVENT_JOB_EXECUTED)
+    monkeypatch.setattr(SpawnProcess, "start", fail_at_first(SpawnProcess.start, 1000))
+    scheduler.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
+    scheduler.add_job(os.getpid)
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 3)
+    while "No further worker process" not in caplog.text:
+        time.sleep(0.01)
+    (tmp_path / "second").touch()
+    events = recorder.wait_for(EVENT_JOB_EXECUTED, 3)
+    scheduler.shutdown()
+
+    assert {event.retval for event in events} == {only.retval}
+    assert not recorder.of(EVENT_JOB_ERROR)
+
+
+# --- ctrl-c reaches workers, too -----------------------------------------------------------------
+
+
+def test_ctrl_c_does_not_end_a_worker_that_waits(scheduler: BackgroundScheduler) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    for number in range(1, 4):
+        scheduler.add_job(os.getpid)
+        worker = recorder.wait_for(count=number)[-1].retval
+        os.kill(worker, signal.SIGINT)
+
+    assert {event.retval for event in recorder.events} == {worker}
+
+
+def interrupt_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(PATIENCE)
+
+
+def test_it_interrupts_a_job(scheduler: BackgroundScheduler) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(interrupt_this_process)
+    [event] = recorder.wait_for()
+
+    assert isinstance(event.exception, KeyboardInterrupt)
+
+
+# --- what else becomes of workers ----------------------------------------------------------------
+
+
+def test_a_worker_is_replaced_after_so_many_submissions() -> None:
+    executor = ProcessPoolExecutor(1, {"max_tasks_per_child": 2})
+    scheduler = BackgroundScheduler(executors={"default": executor})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    for number in range(1, 6):
+        scheduler.add_job(os.getpid)
+        recorder.wait_for(count=number)
+    scheduler.shutdown()
+
+    first, second, third, fourth, fifth = (event.retval for event in recorder.events)
+    assert first == second != third == fourth != fifth
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "2"])
+def test_a_wrong_number_of_submissions_is_refused(limit: Any) -> None:
+    with pytest.raises(ValueError, match=r"max_tasks_per_child must be a positive .* got "):
+        ProcessPoolExecutor(1, {"max_tasks_per_child": limit})
+
+
+def test_an_initializer_that_cannot_be_sent_is_told(tmp_path: Path) -> None:
+    executor = ProcessPoolExecutor(1, {"initializer": lambda: None})
+    scheduler = BackgroundScheduler(executors={"default": executor})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    scheduler.add_job(give, args=["never"])
+    [event] = recorder.wait_for()
+    scheduler.shutdown()
+
+    assert "<lambda>" in str(event.exception)
+
+
+ORPHANING_PROGRAM = """
+import os, signal, sys, time
+from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+import multiprocessing
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    executor = ProcessPoolExecutor(2, {"mp_context": context})
+    scheduler = BackgroundScheduler(executors={"default": executor})
+    pids = []
+    scheduler.add_listener(lambda event: pids.append(event.retval), EVENT_JOB_EXECUTED)
+    scheduler.start()
+    for _ in range(2):
+        scheduler.add_job("tests.executors.test_processes:doze_and_name")
+    while len(pids) < 2:
+        time.sleep(0.01)
+    print(*pids, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def doze_and_name() -> int:
+    time.sleep(0.5)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_workers_end_when_the_process_of_their_scheduler_is_killed(
+    method: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(ORPHANING_PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", program, method],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        timeout=PATIENCE,
+    )
+    workers = [int(pid) for pid in done.stdout.split()]
+    end = time.monotonic() + PATIENCE
+    while (left := [pid for pid in workers if is_running(pid)]) and time.monotonic() < end:
+        time.sleep(0.01)
+
+    assert len(set(workers)) == 2
+    assert left == []
+
+
+def test_runs_that_a_restart_has_overtaken_have_the_workers_of_their_own_pool(
+    scheduler: BackgroundScheduler, tmp_path: Path
+) -> None:
+    recorder = Recorder(scheduler)
+    for _ in range(3):
+        scheduler.add_job(meet, args=[str(tmp_path), 4])  # they wait for a fourth file
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 3)
+    scheduler.shutdown(wait=False)
+    scheduler.start()
+    scheduler.add_job(os.getpid)
+    [new] = recorder.wait_for(EVENT_JOB_EXECUTED)
+    for name in "234":
+        (tmp_path / name).touch()
+    events = recorder.wait_for(EVENT_JOB_EXECUTED, 4)
+
+    assert len({event.retval for event in events}) == 2
+    assert new.retval not in {event.retval for event in events[1:]}
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_a_worker_that_is_forked_does_not_say_that_its_scheduler_is_stopped(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    settings = {"mp_context": multiprocessing.get_context("fork")}
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger("apscheduler").addHandler(handler)
+    try:
+        scheduler.add_job(give, args=["well"])
+        [event] = recorder.wait_for()
+    finally:
+        logging.getLogger("apscheduler").removeHandler(handler)
+        scheduler.shutdown()
+
+    assert event.retval == "well"
+    assert "forked" not in capfd.readouterr().err
+
+
+FORGETFUL_PROGRAM = """
+import gc, time
+from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+if __name__ == "__main__":
+    events = []
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
+    scheduler.add_listener(events.append, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(time.sleep, args=[0])
+    while not events:
+        time.sleep(0.01)
+    scheduler.remove_executor("default", shutdown=False)
+    gc.collect()
+    print("forgotten")
+"""
+
+
+def test_a_pool_that_was_never_shut_down_does_not_hold_up_the_exit(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(FORGETFUL_PROGRAM)
+    done = subprocess.run(
+        [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("forgotten\n", "", 0)
 
 
 @pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
@@ -231,6 +568,8 @@ def test_a_worker_whose_initializer_fails_is_not_started_for_ever() -> None:
     scheduler.shutdown()
 
     assert isinstance(event.exception, BrokenProcessPool)
+    assert "The initializer of a worker process failed" in str(event.exception)
+    assert "in fail" in str(event.exception)  # the traceback
 
 
 class BadError(Exception):
@@ -281,7 +620,13 @@ def run_and_kill(scheduler: BackgroundScheduler, recorder: Recorder, kills: int)
         recorder.wait_for(OUTCOMES, so_far + 2)
     finally:
         scheduler.shutdown()
-        join_threads_of_pools()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "XZ"
+    except FileNotFoundError:
+        return False
 
 
 def holdings() -> dict[str, int]:
@@ -292,15 +637,8 @@ def holdings() -> dict[str, int]:
         "files": len(list(files.iterdir())) if files.exists() else 0,
         "threads": threading.active_count(),
         "processes": len(multiprocessing.active_children()),
-        "pools": sum(issubclass(type(thing), PoolOfPython) for thing in gc.get_objects()),
+        "workers": sum(issubclass(type(thing), Worker) for thing in gc.get_objects()),
     }
-
-
-def join_threads_of_pools() -> None:
-    for thread in threading.enumerate():
-        if type(thread).__name__ == "_ExecutorManagerThread":
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
 
 
 def test_runs_that_wait_for_their_turn_have_it_until_the_time_is_up(
@@ -352,8 +690,71 @@ def test_the_executor_may_be_shut_down_twice(
         executor.submit_job(job, [job.next_run_time])
 
 
+@pytest.fixture
+def press_ctrl_c() -> Iterator[Any]:
+    """Return a listener that interrupts the main thread when it is first called."""
+    strikes = [signal.SIGINT]
+
+    def press(event: Any) -> None:
+        if strikes:
+            signal.raise_signal(strikes.pop())
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield press
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_amid_a_shutdown_that_waits_leaves_no_process(
+    stopped: BackgroundScheduler, press_ctrl_c: Any, tmp_path: Path
+) -> None:
+    recorder = Recorder(stopped)
+    stopped.add_listener(press_ctrl_c, EVENT_JOB_EXECUTED)
+    stopped.start()
+    stopped.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
+    recorder.wait_for(EVENT_JOB_SUBMITTED)
+
+    def end_job() -> None:
+        while stopped.running:
+            time.sleep(0.01)
+        (tmp_path / "second").touch()
+
+    ending = threading.Thread(target=end_job)
+    ending.start()
+    with pytest.raises(KeyboardInterrupt):
+        stopped.shutdown()
+    ending.join()
+    recorder.wait_for(OUTCOMES)
+
+    assert_no_process_is_left()
+
+
+def test_ctrl_c_while_a_shutdown_drops_runs_keeps_none_from_being_told(
+    stopped: BackgroundScheduler, press_ctrl_c: Any
+) -> None:
+    recorder = Recorder(stopped)
+    stopped.add_listener(press_ctrl_c, EVENT_JOB_ERROR)
+    stopped.start()
+    stopped.add_job(time.sleep, args=[10 * PATIENCE])
+    recorder.wait_for(EVENT_JOB_SUBMITTED)
+    for number in range(5):
+        stopped.add_job(give, args=[number])
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 6)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.shutdown(0.01)
+    recorder.wait_for(EVENT_JOB_ERROR, 6)
+
+    assert_no_process_is_left()
+
+
+def assert_no_process_is_left() -> None:
+    end = time.monotonic() + PATIENCE
+    while (left := multiprocessing.active_children()) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert left == []
+
+
 def test_workers_that_ignore_their_termination_share_its_grace(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """All are told to end before any is waited for, and all that go on are killed."""
     asked: list[tuple[str, int]] = []
@@ -370,8 +771,11 @@ def test_workers_that_ignore_their_termination_share_its_grace(
     recorder = Recorder(scheduler)
     scheduler.start()
     for _ in range(3):
+        scheduler.add_job(meet, args=[str(tmp_path), 3])
+    recorder.wait_for(EVENT_JOB_EXECUTED, 3)
+    for _ in range(3):
         scheduler.add_job(time.sleep, args=[10 * PATIENCE])
-    recorder.wait_for(EVENT_JOB_SUBMITTED, 3)
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 6)
 
     scheduler.shutdown(0.01)
 

@@ -11,8 +11,10 @@ import argparse
 import asyncio
 import faulthandler
 import linecache
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -20,10 +22,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import apscheduler
 from apscheduler.events import EVENT_JOB_SUBMITTED
 from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.executors.tornado import TornadoExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -181,10 +185,14 @@ async def nothing_later() -> None:
     await asyncio.sleep(0)
 
 
-def interrupt_loop(at: int, wait: Any) -> bool:
+def interrupt_loop(at: int, wait: Any, is_in_processes: bool = False) -> bool:
     """Strike a loop on the main thread with Ctrl+C, after which the program shuts down."""
     strike = interrupt(at)
-    runs = Runs(BlockingScheduler(timezone="UTC"))
+    if is_in_processes:
+        executors = {"default": ProcessPoolExecutor(2)}
+        runs: Runs = RunsInProcesses(BlockingScheduler(timezone="UTC", executors=executors))
+    else:
+        runs = Runs(BlockingScheduler(timezone="UTC"))
     scheduler.add_listener(lambda event: strike.arm(), 1)  # as it starts
     ender = threading.Timer(0.3, shut_down)
     ender.start()
@@ -197,6 +205,11 @@ def interrupt_loop(at: int, wait: Any) -> bool:
     ender.join()
     runs.check(strike)
     return strike.place is not None
+
+
+def interrupt_processes(at: int, wait: Any) -> bool:
+    """The same; the jobs run in processes."""
+    return interrupt_loop(at, wait, is_in_processes=True)
 
 
 def interrupt_asyncio(at: int, wait: Any) -> bool:
@@ -261,10 +274,14 @@ class Runs:
         self.made: Counter[str] = Counter()
         self.recorder = Recorder(new, OUTCOMES)
         self.soon = datetime.now(timezone.utc) + timedelta(seconds=0.02)
-        func = self.make_later if is_coroutine else self.make
+        self.is_coroutine = is_coroutine
         for job_id, kind in self.IDS.items():
+            func, args = self.to_call(job_id)
             trigger = IntervalTrigger(hours=1) if kind == "interval" else None
-            new.add_job(func, trigger, [job_id], id=job_id, next_run_time=self.soon)
+            new.add_job(func, trigger, args, id=job_id, next_run_time=self.soon)
+
+    def to_call(self, job_id: str) -> tuple[Any, list[str]]:
+        return (self.make_later if self.is_coroutine else self.make), [job_id]
 
     def make(self, job_id: str) -> None:
         self.made[job_id] += 1
@@ -275,14 +292,38 @@ class Runs:
     def are_all_told(self) -> bool:
         return len(self.recorder.events) >= len(self.IDS)
 
+    def count(self) -> None:
+        """Called when all that were to be made have been."""
+
     def check(self, strike: Strike) -> None:
         jobs = scheduler.get_jobs() if scheduler.running else []
         kept = {job.id for job in jobs if job.next_run_time == self.soon}
         shut_down()
+        self.count()
         expected = dict.fromkeys(self.IDS.keys() - kept, 1)
         told = Counter(event.job_id for event in self.recorder.events)
         if (self.made, told) != (expected, expected):
             raise AssertionError(f"{strike.place}: {kept} kept, {self.made} made, {told} told")
+
+
+class RunsInProcesses(Runs):
+    """The same, counted in files."""
+
+    def __init__(self, new: BaseScheduler) -> None:
+        self.directory = tempfile.mkdtemp()
+        super().__init__(new)
+
+    def to_call(self, job_id: str) -> tuple[Any, list[str]]:
+        return "tests.faults.strike:note_run", [self.directory, job_id]
+
+    def count(self) -> None:
+        for path in Path(self.directory).iterdir():
+            self.made[path.name.partition(" ")[0]] += 1
+        shutil.rmtree(self.directory)
+
+
+def note_run(directory: str, job_id: str) -> None:
+    Path(directory, f"{job_id} {uuid4()}").touch()
 
 
 def shut_down(wait: Any = True) -> None:
@@ -305,6 +346,7 @@ STRIKES = {
     "asyncio": strike_asyncio,
     "tornado": strike_tornado,
     "ctrl-c": interrupt_loop,
+    "ctrl-c-processes": interrupt_processes,
     "ctrl-c-asyncio": interrupt_asyncio,
     "ctrl-c-threads": interrupt_asyncio_threads,
 }

@@ -359,6 +359,113 @@ def test_a_child_exits_without_a_word_and_at_once(executor: str, tmp_path: Path)
     assert "was forked from one with a running scheduler" in done.stderr
 
 
+EXITING_PROGRAM = """
+import os, sys, threading, time
+from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+def job(directory):
+    open(directory + "/begun", "w").close()
+    wait_for(directory + "/go")
+
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+if __name__ == "__main__":
+    ran = threading.Event()
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
+    scheduler.add_listener(lambda event: ran.set(), EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(job, args=[sys.argv[1]])
+    wait_for(sys.argv[1] + "/begun")
+    scheduler.shutdown(wait=False)
+    scheduler.start()  # with a new pool; the old one is at the job
+    child = os.fork()
+    if child == 0:
+        scheduler.start()
+        scheduler.add_job(os.getpid)
+        ran.wait()
+        sys.exit()  # with a worker that has nothing to do
+    _, status = os.waitpid(child, 0)
+    open(sys.argv[1] + "/go", "w").close()
+    ran.wait()
+    sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@needs_fork
+def test_child_and_parent_exit_when_each_has_had_workers_of_its_own(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(EXITING_PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", program, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert done.returncode == 0
+    assert "Error" not in done.stderr
+
+
+# Whoever forks does not wait for those who start processes in other threads.
+TRACKING_PROGRAM = """
+import os, signal, threading
+from multiprocessing.resource_tracker import _resource_tracker
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from tests.faults.test_forks import held_by_another_thread
+
+if __name__ == "__main__":
+    with BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)}) as scheduler:
+        with held_by_another_thread([_resource_tracker._lock]):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            threading.Timer(5, os.kill, (child, signal.SIGKILL)).start()
+            _, status = os.waitpid(child, 0)
+    os._exit(os.waitstatus_to_exitcode(status) != 0)
+"""
+
+
+@needs_fork
+def test_a_child_that_starts_no_scheduler_waits_for_no_lock_of_multiprocessing(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(TRACKING_PROGRAM)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", program],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+@needs_fork
+def test_a_child_leaves_the_workers_of_a_pool_to_its_parent() -> None:
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    try:
+        scheduler.add_job(os.getpid)
+        [first] = recorder.wait_for()
+        assert in_child(lambda: run_one_job(scheduler)) == "ran in the child"
+        scheduler.add_job(os.getpid)
+        second = recorder.wait_for(count=2)[-1]
+    finally:
+        scheduler.shutdown()
+
+    assert first.retval == second.retval
+
+
 def test_uwsgi_without_threads_is_refused_with_what_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

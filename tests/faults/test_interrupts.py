@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,13 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
 
 from apscheduler.events import EVENT_JOB_EXECUTED
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.pool import ProcessPoolExecutor, ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -24,9 +27,9 @@ from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.base import BaseTrigger
 from tests.faults.faulty import BytesStore
-from tests.jobs import nothing
+from tests.jobs import give, nothing
 from tests.loops import Loop
-from tests.recorder import PATIENCE, Recorder
+from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
 ROOT = Path(__file__).parents[2]
 
@@ -256,6 +259,40 @@ def test_so_does_ctrl_c(part: str) -> None:
         scheduler.start()
 
     shut_down(scheduler)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_so_does_one_that_strikes_while_a_worker_process_is_started(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SpawnProcess, "start", starting_and_killing(number))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    scheduler = BlockingScheduler(executors={"default": ProcessPoolExecutor(1)})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(give, args=["made"])
+    too_late = Timer(PATIENCE, lambda: shut_down(scheduler))
+    too_late.start()
+    try:
+        with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit):
+            scheduler.start()
+        too_late.cancel()
+        shut_down(scheduler)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert [event.retval for event in recorder.events] == ["made"]
+
+
+def starting_and_killing(number: signal.Signals) -> Callable[[SpawnProcess], None]:
+    original = SpawnProcess.start
+    strike = Once(lambda: os.kill(os.getpid(), number))
+
+    def start(process: SpawnProcess) -> None:
+        strike()
+        original(process)
+
+    return start
 
 
 def test_a_trigger_that_exits_does_not() -> None:

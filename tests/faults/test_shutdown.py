@@ -833,7 +833,9 @@ def test_a_signal_handler_that_shuts_down_does_so_wherever_it_strikes(arguments:
     strike(arguments)
 
 
-@pytest.mark.parametrize("where", ["ctrl-c", "ctrl-c-asyncio", "ctrl-c-threads"])
+@pytest.mark.parametrize(
+    "where", ["ctrl-c", "ctrl-c-processes", "ctrl-c-asyncio", "ctrl-c-threads"]
+)
 def test_ctrl_c_amid_the_handover_loses_and_doubles_no_run_wherever_it_strikes(where: str) -> None:
     strike(where)
 

@@ -1,0 +1,330 @@
+"""A pool of threads, each of which has a worker process make the runs that it is given."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import get_context, process
+from multiprocessing.connection import wait
+from threading import Condition, Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from .._context import starting_worker
+from .._log import log_may_fail
+from ._threads import ThreadPool
+from ._worker import BEGUN, FAREWELL, MainModule, serve, unpack
+
+if TYPE_CHECKING:
+    from ..events import JobExecutionEvent
+
+# So many seconds a process that is terminated has to clean up; then it is killed.
+TERMINATION_SECONDS = 1.0
+
+# So often a run is given to workers that die before they begin it; then it is told as an error.
+ATTEMPTS = 3
+
+# So often a thread looks whether its worker is alive: what a job has started may hold open all
+# that would tell of its death.
+LOOK_SECONDS = 1.0
+
+
+Outcome = tuple["list[JobExecutionEvent]", "BaseException | None"]
+
+
+class WorkerPool(ThreadPool):
+    """
+    Threads that have processes make runs. Of a worker that dies, only its own run is lost.
+
+    There are never more workers than threads. They are started by these, so that no signal strikes
+    whoever submits a run while one is being started.
+
+    :param mp_context: what :func:`multiprocessing.get_context` returns; None for the default
+    :param initializer: called in each process before its first run; if it raises, that run fails
+    :param initargs: arguments of ``initializer``
+    :param max_tasks_per_child: after so many submissions a process is replaced; None for no limit
+    """
+
+    logger = logging.getLogger("apscheduler.executors")
+
+    def __init__(
+        self,
+        max_workers: int,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        max_tasks_per_child: int | None = None,
+    ) -> None:
+        super().__init__(max_workers)
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a callable, got {initializer!r}")
+        limit: Any = max_tasks_per_child
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise ValueError(
+                f"max_tasks_per_child must be a positive integer, or None, got {limit!r}"
+            )
+
+        self._mp_context = mp_context or get_context()
+        self._preparation = MainModule(), initializer, initargs
+        self._max_tasks = limit
+        self._changes = Condition(Lock())  # guards what is below
+        self._workers: set[Worker] = set()  # all whose processes may be there
+        self._idle: list[Worker] = []
+        self._is_abandoned = False
+        _worker_pools.add(self)
+
+    def make_runs(self, packed: bytes) -> Outcome:
+        """
+        Have a worker make the runs of a submission; called in a thread of the pool.
+
+        :param packed: what :func:`._worker.serve` takes
+        :return: the events, and None or why there are none: :exc:`BrokenProcessPool` if the worker
+            died, or its initializer failed
+        :raises OSError: if no process can be started, and there is none
+        """
+        attempts = 0
+        while True:
+            worker = self._take()
+            attempts += 1
+            try:
+                outcome: Outcome = unpack(worker.ask(packed))
+                return outcome
+            except WorkerDiedError as exc:
+                with log_may_fail:
+                    self.logger.warning("%s; another one takes its place", exc)
+                if exc.had_begun or attempts == ATTEMPTS:
+                    # Whoever keeps it is not to keep what the traceback refers to.
+                    return [], exc.with_traceback(None)
+            finally:
+                self._give_back(worker)
+
+    def _take(self) -> Worker:
+        """Return a worker that has nothing to do, or a new one."""
+        is_told = False
+        with self._changes:
+            while not self._is_abandoned:
+                while self._idle:
+                    worker = self._idle.pop()
+                    if worker.is_alive() and worker.tasks != self._max_tasks:
+                        return worker
+                    worker.end()
+                try:
+                    return self._start_worker()
+                except (OSError, MemoryError):
+                    if not self._workers:
+                        raise
+                    if not is_told:
+                        is_told = True
+                        self._tell_of_no_further_worker()
+                self._changes.wait(LOOK_SECONDS)  # another thread gives one back
+
+        raise BrokenProcessPool("The worker processes were ended before this run began")
+
+    def _tell_of_no_further_worker(self) -> None:
+        with log_may_fail:
+            self.logger.warning(
+                "No further worker process can be started; those that run do all the work",
+                exc_info=True,
+            )
+
+    def _start_worker(self) -> Worker:
+        self._workers = {other for other in self._workers if other.is_alive()}
+        worker = Worker(self._mp_context)
+        self._workers.add(worker)  # a forked child closes what it has inherited of it
+        try:
+            worker.start(self._preparation)
+        except BaseException:
+            self._workers.discard(worker)
+            worker.close()
+            raise
+        return worker
+
+    def _give_back(self, worker: Worker) -> None:
+        with self._changes:
+            if not worker.is_closed:
+                self._idle.append(worker)
+            self._changes.notify()
+
+    def _work(self, asleep: Lock) -> None:
+        try:
+            super()._work(asleep)
+        finally:
+            self._end_idle_worker()
+
+    def _end_idle_worker(self) -> None:
+        """End a worker as its thread ends, so that there are no more than threads."""
+        with self._changes:
+            worker = self._idle.pop() if self._idle else None
+        if worker is not None:
+            worker.end()
+            worker.join()
+            with self._changes:
+                self._workers.discard(worker)
+
+    def end_workers_by(self, deadline: float) -> None:
+        """Wait until the workers have ended; then terminate all that go on, and kill the deaf."""
+        with self._changes:
+            self._is_abandoned = True
+            self._changes.notify_all()
+            workers = list(self._workers)
+        _join_all(workers, deadline)
+        for worker in _alive(workers):
+            worker.process.terminate()
+        _join_all(workers, max(deadline, monotonic()) + TERMINATION_SECONDS)
+        for worker in _alive(workers):
+            worker.process.kill()
+        _join_all(workers, monotonic() + TERMINATION_SECONDS)
+
+    def finish(self) -> None:
+        """Wait for all that was submitted, unless the time for that is over; end the workers."""
+        if self._is_abandoned:
+            self.end_workers_by(monotonic())  # Ctrl+C may have left some
+        else:
+            self.shutdown()
+
+    def leave_to_parent(self) -> None:
+        """Called in a forked child: the workers are those of the parent process."""
+        # multiprocessing would wait for them at exit, and they are no children of this one.
+        children: set[Any] = getattr(process, "_children", set())  # there is no public name for it
+        for worker in list(self._workers):
+            children.discard(worker.process)
+            worker.close()  # else none would notice the end of the parent
+
+
+class Worker:
+    """A process that makes the runs of one submission after the other."""
+
+    process: Any = None
+
+    def __init__(self, context: Any) -> None:
+        self.tasks = 0  # how many it was given
+        self._context = context
+        self._connection, self._other_end = context.Pipe()
+
+    def start(self, preparation: tuple[Any, ...]) -> None:
+        """
+        Start the process.
+
+        :param preparation: the first arguments of :func:`._worker.serve`
+        :raises OSError: if no process can be had
+        """
+        try:
+            self.process = self._context.Process(
+                target=serve, args=(*preparation, self._other_end)
+            )
+            in_new_worker = starting_worker.set(True)  # in a forked one
+            try:
+                self.process.start()
+            finally:
+                starting_worker.reset(in_new_worker)
+        finally:
+            self._other_end.close()  # so that it tells of the death of the process
+
+    def ask(self, packed: bytes) -> bytes:
+        """
+        Have it make runs, and return its answer.
+
+        :raises WorkerDiedError: if it died meanwhile, or let go of its connection and was killed
+        """
+        self.tasks += 1
+        had_begun = False
+        answer: bytes | None = None
+        try:
+            self._connection.send_bytes(packed)
+            had_begun = self._receive() == BEGUN
+            answer = self._receive()
+        except (EOFError, OSError):
+            pass  # it says no more, and refers to all that is to be freed
+        finally:
+            if answer is None:
+                self.kill()
+
+        if answer is None:
+            raise WorkerDiedError.of(self.process.exitcode, had_begun)
+        return answer
+
+    def _receive(self) -> bytes:
+        ends = [self._connection, self.process.sentinel]
+        while not wait(ends, LOOK_SECONDS) and self.process.is_alive():
+            pass
+        if not self._connection.poll():  # what a dead process has sent is still there
+            raise EOFError("the process is dead")
+
+        received: bytes = self._connection.recv_bytes()
+        return received
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self._connection.closed)
+
+    def is_alive(self) -> bool:
+        # The first tells it also where the program has children reaped by somebody else, the
+        # second also where a child of a job holds open what tells the first.
+        return not wait([self.process.sentinel], 0) and bool(self.process.is_alive())
+
+    def join(self, timeout: float | None = None) -> None:
+        self.process.join(timeout)
+
+    def close(self) -> None:
+        """Let go of it; it ends unless a forked process holds the connection, too."""
+        self._connection.close()
+
+    def end(self) -> None:
+        """Let it end when it has nothing to do."""
+        with suppress(OSError):  # it is dead
+            self._connection.send_bytes(FAREWELL)
+        self.close()
+
+    def kill(self) -> None:
+        """Make sure that it does nothing more."""
+        self.close()
+        self.process.join(0)  # most often it is dead; then it has an exit code of its own
+        self.process.kill()
+        self.process.join(TERMINATION_SECONDS)
+
+
+class WorkerDiedError(BrokenProcessPool):
+    """A worker process died before it had made the runs of a submission."""
+
+    had_begun = False
+
+    @classmethod
+    def of(cls, exit_code: int | None, had_begun: bool) -> WorkerDiedError:
+        when = "while it made this run" if had_begun else "before it began this run"
+        error = cls(f"A worker process was terminated abruptly {when} (exit code {exit_code})")
+        error.had_begun = had_begun
+        return error
+
+
+_worker_pools: WeakSet[WorkerPool] = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Called in a forked child, where schedulers may have made pools of its own by now."""
+    for pool in list(_worker_pools):
+        if pool._process_id != os.getpid():
+            _worker_pools.discard(pool)
+            pool.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def finish_pools() -> None:
+    """Finish all pools; multiprocessing would wait at exit for workers that have nothing to do."""
+    for pool in list(_worker_pools):
+        pool.finish()
+
+
+def _join_all(workers: Iterable[Worker], deadline: float) -> None:
+    for worker in workers:
+        worker.join(max(deadline - monotonic(), 0.0))
+
+
+def _alive(workers: Iterable[Worker]) -> list[Worker]:
+    return [worker for worker in workers if worker.is_alive()]
