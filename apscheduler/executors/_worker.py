@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from datetime import date, timedelta
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from multiprocessing.spawn import import_main_path
@@ -26,9 +27,6 @@ BEGUN = b"begun"
 
 # What it is sent to end; it ends, too, when the other end of the connection is closed.
 FAREWELL = b""
-
-# Of its own: a worker that was forked inside a job has inherited the context of that job.
-_context = Context()
 
 
 class TransferError(RuntimeError):
@@ -73,27 +71,38 @@ def serve(
     Ctrl+C reaches the processes of a terminal, too. It is for a job, not for a worker that waits.
 
     :param main: has done what it is for by now
+    :param initializer: called with ``initargs`` before the first submission. While it fails, each
+        submission is answered with its error, and it is called again
     """
-    error = _initialize(initializer, initargs)
-    at_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    context = (
+        Context()
+    )  # of its own: one that was forked inside a job has inherited that of the job
     if hasattr(os, "register_at_fork"):
-        # What a job starts may outlive this process, and would hide its end.
+        # What the program starts here may outlive this process, and would hide its end.
         os.register_at_fork(after_in_child=connection.close)
         os.set_inheritable(connection.fileno(), False)
+    error = _initialize(context, initializer, initargs)
+    at_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
     with suppress(EOFError, OSError):  # the scheduler's process has ended
-        while (packed := connection.recv_bytes()) != FAREWELL:
+        while True:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            packed = connection.recv_bytes()
+            if packed == FAREWELL:
+                return
             connection.send_bytes(BEGUN)
-            answer = _make_runs(packed, at_interrupt) if error is None else pack(([], error))
-            connection.send_bytes(answer)
-            if error is not None:
-                return  # the next one is initialized anew
+            if error is None:
+                connection.send_bytes(_make_runs(context, packed, at_interrupt))
+            else:
+                connection.send_bytes(pack(([], error)))
+                error = _initialize(context, initializer, initargs)
 
 
-def _initialize(initializer: Callable[..., object] | None, initargs: Any) -> Exception | None:
+def _initialize(
+    context: Context, initializer: Callable[..., object] | None, initargs: Any
+) -> Exception | None:
     try:
         if initializer is not None:
-            _context.run(initializer, *initargs)
+            context.run(initializer, *initargs)
     except BaseException as exc:
         from concurrent.futures.process import BrokenProcessPool
 
@@ -103,19 +112,19 @@ def _initialize(initializer: Callable[..., object] | None, initargs: Any) -> Exc
     return None
 
 
-def _make_runs(packed: bytes, at_interrupt: Any) -> bytes:
+def _make_runs(context: Context, packed: bytes, at_interrupt: Any) -> bytes:
     try:
         run, *arguments = unpack(packed)
-        events = _call_interruptible(run, arguments, at_interrupt)
+        events = _call_interruptible(partial(context.run, run, *arguments), at_interrupt)
         return pack(([_sendable(event) for event in events], None))
     except BaseException as exc:
         return pack(([], exc if _survives(exc) else TransferError(_describe(exc))))
 
 
-def _call_interruptible(run: Callable[..., Any], arguments: Any, at_interrupt: Any) -> Any:
+def _call_interruptible(call: Callable[[], Any], at_interrupt: Any) -> Any:
     signal.signal(signal.SIGINT, at_interrupt)
     try:
-        return _context.run(run, *arguments)
+        return call()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -40,8 +40,8 @@ class WorkerPool(ThreadPool):
     """
     Threads that have processes make runs. Of a worker that dies, only its own run is lost.
 
-    There are never more workers than threads. They are started by these, so that no signal strikes
-    whoever submits a run while one is being started.
+    There are never more workers at work than threads. They are started by these, so that no signal
+    strikes whoever submits a run while one is being started.
 
     :param mp_context: what :func:`multiprocessing.get_context` returns; None for the default
     :param initializer: called in each process before its first run; if it raises, that run fails
@@ -71,6 +71,8 @@ class WorkerPool(ThreadPool):
         self._mp_context = mp_context or get_context()
         self._preparation = MainModule(), initializer, initargs
         self._max_tasks = limit
+        # One at a time: a process that is forked would inherit what makes another one's end known.
+        self._starting = Lock()
         self._changes = Condition(Lock())  # guards what is below
         self._workers: set[Worker] = set()  # all whose processes may be there
         self._idle: list[Worker] = []
@@ -95,7 +97,7 @@ class WorkerPool(ThreadPool):
                 return outcome
             except WorkerDiedError as exc:
                 with log_may_fail:
-                    self.logger.warning("%s; another one takes its place", exc)
+                    self.logger.warning("%s; another one is started when it is needed", exc)
                 if exc.had_begun or attempts == ATTEMPTS:
                     # Whoever keeps it is not to keep what the traceback refers to.
                     return [], exc.with_traceback(None)
@@ -105,24 +107,43 @@ class WorkerPool(ThreadPool):
     def _take(self) -> Worker:
         """Return a worker that has nothing to do, or a new one."""
         is_told = False
-        with self._changes:
-            while not self._is_abandoned:
-                while self._idle:
-                    worker = self._idle.pop()
-                    if worker.is_alive() and worker.tasks != self._max_tasks:
-                        return worker
-                    worker.end()
-                try:
-                    return self._start_worker()
-                except (OSError, MemoryError):
-                    if not self._workers:
-                        raise
-                    if not is_told:
-                        is_told = True
-                        self._tell_of_no_further_worker()
-                self._changes.wait(LOOK_SECONDS)  # another thread gives one back
+        while True:
+            with self._changes:
+                self._check_not_abandoned()
+                worker = self._idle_worker()
+                if worker is not None:
+                    return worker
+                self._workers = {other for other in self._workers if other.is_alive()}
+                worker = Worker()
+                self._workers.add(worker)  # a forked child closes what it has inherited of it
+            try:
+                self._start(worker)
+                return worker
+            except (OSError, MemoryError):
+                if not self._has_workers():
+                    raise
+                if not is_told:
+                    is_told = True
+                    self._tell_of_no_further_worker()
+            with self._changes:
+                if not self._idle:
+                    self._changes.wait(LOOK_SECONDS)  # another thread gives one back
 
-        raise BrokenProcessPool("The worker processes were ended before this run began")
+    def _check_not_abandoned(self) -> None:
+        if self._is_abandoned:
+            raise BrokenProcessPool("The worker processes were ended before this run began")
+
+    def _idle_worker(self) -> Worker | None:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive() and worker.tasks != self._max_tasks:
+                return worker
+            worker.end()
+        return None
+
+    def _has_workers(self) -> bool:
+        with self._changes:
+            return bool(self._workers)
 
     def _tell_of_no_further_worker(self) -> None:
         with log_may_fail:
@@ -131,17 +152,17 @@ class WorkerPool(ThreadPool):
                 exc_info=True,
             )
 
-    def _start_worker(self) -> Worker:
-        self._workers = {other for other in self._workers if other.is_alive()}
-        worker = Worker(self._mp_context)
-        self._workers.add(worker)  # a forked child closes what it has inherited of it
+    def _start(self, worker: Worker) -> None:
         try:
-            worker.start(self._preparation)
+            with self._starting:
+                worker.start(self._mp_context, self._preparation)
+            with self._changes:
+                self._check_not_abandoned()
         except BaseException:
-            self._workers.discard(worker)
-            worker.close()
+            worker.kill()
+            with self._changes:
+                self._workers.discard(worker)
             raise
-        return worker
 
     def _give_back(self, worker: Worker) -> None:
         with self._changes:
@@ -167,10 +188,11 @@ class WorkerPool(ThreadPool):
 
     def end_workers_by(self, deadline: float) -> None:
         """Wait until the workers have ended; then terminate all that go on, and kill the deaf."""
+        self.shutdown(False)  # Ctrl+C may have come before
         with self._changes:
             self._is_abandoned = True
             self._changes.notify_all()
-            workers = list(self._workers)
+            workers = [worker for worker in self._workers if worker.is_started]
         _join_all(workers, deadline)
         for worker in _alive(workers):
             worker.process.terminate()
@@ -199,30 +221,29 @@ class Worker:
     """A process that makes the runs of one submission after the other."""
 
     process: Any = None
+    is_started = False
+    _connection: Any = None
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self) -> None:
         self.tasks = 0  # how many it was given
-        self._context = context
-        self._connection, self._other_end = context.Pipe()
 
-    def start(self, preparation: tuple[Any, ...]) -> None:
+    def start(self, context: Any, preparation: tuple[Any, ...]) -> None:
         """
         Start the process.
 
+        :param context: of :mod:`multiprocessing`
         :param preparation: the first arguments of :func:`._worker.serve`
         :raises OSError: if no process can be had
         """
+        self._connection, other_end = context.Pipe()
+        in_new_worker = starting_worker.set(True)  # in a forked one
         try:
-            self.process = self._context.Process(
-                target=serve, args=(*preparation, self._other_end)
-            )
-            in_new_worker = starting_worker.set(True)  # in a forked one
-            try:
-                self.process.start()
-            finally:
-                starting_worker.reset(in_new_worker)
+            self.process = context.Process(target=serve, args=(*preparation, other_end))
+            self.process.start()
+            self.is_started = True
         finally:
-            self._other_end.close()  # so that it tells of the death of the process
+            starting_worker.reset(in_new_worker)
+            other_end.close()  # so that it tells of the death of the process
 
     def ask(self, packed: bytes) -> bytes:
         """
@@ -262,6 +283,9 @@ class Worker:
         return bool(self._connection.closed)
 
     def is_alive(self) -> bool:
+        """Tell whether it may do anything, now or when it has started."""
+        if not self.is_started:
+            return True
         # The first tells it also where the program has children reaped by somebody else, the
         # second also where a child of a job holds open what tells the first.
         return not wait([self.process.sentinel], 0) and bool(self.process.is_alive())
@@ -271,7 +295,8 @@ class Worker:
 
     def close(self) -> None:
         """Let go of it; it ends unless a forked process holds the connection, too."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def end(self) -> None:
         """Let it end when it has nothing to do."""
@@ -282,6 +307,8 @@ class Worker:
     def kill(self) -> None:
         """Make sure that it does nothing more."""
         self.close()
+        if not self.is_started:
+            return
         self.process.join(0)  # most often it is dead; then it has an exit code of its own
         self.process.kill()
         self.process.join(TERMINATION_SECONDS)
@@ -317,8 +344,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 def finish_pools() -> None:
     """Finish all pools; multiprocessing would wait at exit for workers that have nothing to do."""
-    for pool in list(_worker_pools):
-        pool.finish()
+    _finish_all(list(_worker_pools))
+
+
+def _finish_all(pools: list[WorkerPool]) -> None:
+    try:
+        while pools:
+            pools.pop().finish()
+    finally:
+        if pools:  # Ctrl+C
+            _finish_all(pools)
 
 
 def _join_all(workers: Iterable[Worker], deadline: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from abc import abstractmethod
 from collections import deque
@@ -201,7 +202,7 @@ class ProcessPoolExecutor(_OwnPoolExecutor):
         settings = {"mp_context": get_context("spawn"), **settings}
         super().__init__(partial(WorkerPool, read_max_workers(max_workers), **settings))
         _process_executors.add(self)
-        _prepare_for_exit()
+        _prepare_for_exit(os.getpid())
 
     def start(self, scheduler: BaseScheduler, alias: str) -> None:
         super().start(scheduler, alias)
@@ -213,6 +214,7 @@ class ProcessPoolExecutor(_OwnPoolExecutor):
         try:
             packed = pack((run_job, job, job._jobstore_alias, run_times, self._logger.name))
         except Exception as exc:
+            self._taken = run_times  # what becomes of them is told now
             self._fail(job, run_times, exc)
         else:
             self._execute(_PackedTask(self, job, run_times, packed))
@@ -253,15 +255,18 @@ _process_executors: WeakSet[ProcessPoolExecutor] = WeakSet()
 
 
 @cache
-def _prepare_for_exit() -> None:
+def _prepare_for_exit(process_id: int) -> None:
     """
     Register what is to be done before multiprocessing waits for the processes that are left.
 
     It does that in a handler of :mod:`atexit`; threading has a registry for what comes before all
-    of these, which calls the last one first.
+    of these, which calls the last one first. In a process of its own it does so before that.
     """
+    from multiprocessing.util import Finalize
+
     register = getattr(threading, "_register_atexit", atexit.register)
     register(_take_the_last_jobs)
+    Finalize(None, _take_the_last_jobs, exitpriority=100)
 
 
 def _take_the_last_jobs() -> None:

@@ -137,38 +137,47 @@ class Handover:
         outer = me if self._submitter == me else None  # another thread notes itself
         try:
             with self._submission_lock:
-                self._submitter = me
-                while count < limit:
-                    place = self._place_of_next(backlog)
-                    if place is None:
-                        break
-                    count += 1
-                    advance = backlog.ready[place]
-                    del backlog.ready[place]
-                    if advance.dropped_as is not None:
-                        self._drop(advance, backlog)
-                    if advance.outcome is not None:
-                        advance = None
-                        break
-                    is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
-                    if is_heard:
-                        self._hold_outcomes(advance)
-                    executor = self._executor_of(advance)
-                    runs_inline = executor is not None and executor.runs_inline()
-                    if runs_inline:
-                        self._note_inline(held)
-                        break
-                    self._submit(advance, backlog, executor)
-                    if is_heard or advance.ends or backlog.dropped or self._put_off:
-                        break
-                self._submitter = outer
+                try:
+                    self._submitter = me
+                    while count < limit:
+                        place = self._place_of_next(backlog)
+                        if place is None:
+                            break
+                        count += 1
+                        advance = backlog.ready[place]
+                        del backlog.ready[place]
+                        if advance.dropped_as is not None:
+                            self._drop(advance, backlog)
+                        if advance.outcome is not None:
+                            advance = None
+                            break
+                        is_heard = self._scheduler._is_heard(_ANNOUNCEMENTS)
+                        if is_heard:
+                            self._hold_outcomes(advance)
+                        executor = self._executor_of(advance)
+                        runs_inline = executor is not None and executor.runs_inline()
+                        if runs_inline:
+                            self._note_inline(held)
+                            break
+                        self._submit(advance, backlog, executor)
+                        if is_heard or advance.ends or backlog.dropped or self._put_off:
+                            break
+                except BaseException:  # Ctrl+C
+                    # With the lock: another thread may hand over to that executor next.
+                    if advance is not None:
+                        self._note_whether_taken(advance, backlog)
+                    runs_inline = False
+                    raise
+                finally:
+                    self._submitter = outer
 
             if advance is not None and runs_inline:  # without the lock: it may wait for a shutdown
                 self._submit(advance, backlog, executor)
-        except BaseException:  # Ctrl+C
-            if self._submitter == me:
-                self._submitter = outer  # the lock is free
-            if advance is not None:
+        except BaseException:
+            if self._submitter == me:  # it struck just before that was taken back
+                with self._submission_lock:
+                    self._submitter = outer
+            if advance is not None and runs_inline:
                 self._note_whether_taken(advance, backlog)
             raise
         finally:

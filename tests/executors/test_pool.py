@@ -255,7 +255,7 @@ class TestProcesses:
         assert event.code == EVENT_JOB_ERROR
         assert isinstance(event.exception, concurrent.futures.BrokenExecutor)
         assert outcome_of(*processes, jobs.give, "next").retval == "next"
-        assert "another one takes its place" in caplog.text
+        assert "A worker process was terminated abruptly" in caplog.text
 
     def test_it_runs_jobs_again_after_a_restart(self, start: Start) -> None:
         scheduler, recorder = start(ProcessPoolExecutor(1))

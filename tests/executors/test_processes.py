@@ -7,7 +7,6 @@ import gc
 import logging
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -314,6 +313,7 @@ def test_a_run_for_which_no_worker_could_be_started_is_told_and_not_made_later(
 
 
 def test_so_is_one_for_which_no_file_could_be_had(scheduler: BackgroundScheduler) -> None:
+    resource = pytest.importorskip("resource")  # not on Windows
     recorder = Recorder(scheduler, OUTCOMES)
     limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")), hard_limit))
@@ -502,6 +502,45 @@ def test_a_worker_that_is_forked_does_not_say_that_its_scheduler_is_stopped(
     assert "forked" not in capfd.readouterr().err
 
 
+CHILD_PROGRAM = """
+import multiprocessing, os, threading
+from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+def run_a_job_and_end():
+    global scheduler
+    ran = threading.Event()
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
+    scheduler.add_listener(lambda event: ran.set(), EVENT_JOB_EXECUTED)
+    scheduler.start()
+    scheduler.add_job(os.getpid)
+    ran.wait()
+
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=run_a_job_and_end)
+    child.start()
+    child.join()
+    print("ended with", child.exitcode)
+"""
+
+
+def test_a_process_of_the_program_ends_with_a_scheduler_that_it_has_left_running(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(CHILD_PROGRAM)
+    done = subprocess.run(
+        [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert (done.stdout, done.stderr) == ("ended with 0\n", "")
+
+
 FORGETFUL_PROGRAM = """
 import gc, time
 from apscheduler.events import EVENT_JOB_EXECUTED
@@ -563,10 +602,13 @@ def test_a_worker_whose_initializer_fails_is_not_started_for_ever() -> None:
     scheduler = BackgroundScheduler(executors={"default": executor})
     recorder = Recorder(scheduler, OUTCOMES)
     scheduler.start()
-    scheduler.add_job(give, args=["never"])
-    [event] = recorder.wait_for()
+    for number in range(1, 4):
+        scheduler.add_job(give, args=["never"])
+        event = recorder.wait_for(count=number)[-1]
+    workers = multiprocessing.active_children()
     scheduler.shutdown()
 
+    assert len(workers) == 1
     assert isinstance(event.exception, BrokenProcessPool)
     assert "The initializer of a worker process failed" in str(event.exception)
     assert "in fail" in str(event.exception)  # the traceback
@@ -624,9 +666,12 @@ def run_and_kill(scheduler: BackgroundScheduler, recorder: Recorder, kills: int)
 
 def is_running(pid: int) -> bool:
     try:
+        os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "XZ"
-    except FileNotFoundError:
+    except ProcessLookupError:
         return False
+    except FileNotFoundError:
+        return not Path("/proc").exists()
 
 
 def holdings() -> dict[str, int]:
