@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -289,6 +290,8 @@ def starting_and_killing(number: signal.Signals) -> Callable[[SpawnProcess], Non
     strike = Once(lambda: os.kill(os.getpid(), number))
 
     def start(process: SpawnProcess) -> None:
+        # Python may not notice a signal that strikes as its main thread begins to wait.
+        time.sleep(0.05)
         strike()
         original(process)
 
