@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from threading import Timer
+from threading import Timer, main_thread
 from typing import Any
 
 import pytest
@@ -287,11 +286,11 @@ def test_so_does_one_that_strikes_while_a_worker_process_is_started(
 
 def starting_and_killing(number: signal.Signals) -> Callable[[SpawnProcess], None]:
     original = SpawnProcess.start
-    strike = Once(lambda: os.kill(os.getpid(), number))
+    # To the main thread itself: one that another thread is given does not wake it.
+    strike = Once(lambda: signal.pthread_kill(main_thread().ident or 0, number))
 
     def start(process: SpawnProcess) -> None:
-        # Python may not notice a signal that strikes as its main thread begins to wait.
-        time.sleep(0.05)
+        time.sleep(0.05)  # the main thread waits by then; Python is slow to notice one just before
         strike()
         original(process)
 
