@@ -28,8 +28,8 @@ from ._interrupts import is_interrupt
 if TYPE_CHECKING:
     from .base import BaseScheduler
 
-# The runs of so many jobs are handed over at the most before whoever waits for the lock, to shut
-# down or to hand over others, has a turn.
+# The runs of so many jobs are handed over at the most before the lock is free for a moment, for
+# whoever waits for it to shut down or to hand over others.
 RUNS_IN_A_HOLD = 20
 
 _Item = TypeVar("_Item")

@@ -502,6 +502,18 @@ def test_a_worker_that_is_forked_does_not_say_that_its_scheduler_is_stopped(
     assert "forked" not in capfd.readouterr().err
 
 
+def run_program(text: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    program = directory / "program.py"
+    program.write_text(text)
+    return subprocess.run(
+        [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
 CHILD_PROGRAM = """
 import multiprocessing, os, threading
 from apscheduler.events import EVENT_JOB_EXECUTED
@@ -528,15 +540,7 @@ if __name__ == "__main__":
 def test_a_process_of_the_program_ends_with_a_scheduler_that_it_has_left_running(
     tmp_path: Path,
 ) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(CHILD_PROGRAM)
-    done = subprocess.run(
-        [sys.executable, program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = run_program(CHILD_PROGRAM, tmp_path)
 
     assert (done.stdout, done.stderr) == ("ended with 0\n", "")
 
@@ -562,15 +566,7 @@ if __name__ == "__main__":
 
 
 def test_a_pool_that_was_never_shut_down_does_not_hold_up_the_exit(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(FORGETFUL_PROGRAM)
-    done = subprocess.run(
-        [sys.executable, program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = run_program(FORGETFUL_PROGRAM, tmp_path)
 
     assert (done.stdout, done.stderr, done.returncode) == ("forgotten\n", "", 0)
 
