@@ -286,7 +286,7 @@ def test_so_does_one_that_strikes_while_a_worker_process_is_started(
 
 def starting_and_killing(number: signal.Signals) -> Callable[[SpawnProcess], None]:
     original = SpawnProcess.start
-    # To the main thread itself: one that another thread is given does not wake it.
+    # To the main thread: the kernel may give one to the process to this thread, which is running.
     strike = Once(lambda: signal.pthread_kill(main_thread().ident or 0, number))
 
     def start(process: SpawnProcess) -> None:
