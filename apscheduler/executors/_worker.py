@@ -74,9 +74,7 @@ def serve(
     :param initializer: called with ``initargs`` before the first submission. While it fails, each
         submission is answered with its error, and it is called again
     """
-    context = (
-        Context()
-    )  # of its own: one that was forked inside a job has inherited that of the job
+    context = Context()  # a process that is forked inside a job has inherited that of the job
     if hasattr(os, "register_at_fork"):
         # What the program starts here may outlive this process, and would hide its end.
         os.register_at_fork(after_in_child=connection.close)
