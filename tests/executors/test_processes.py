@@ -8,7 +8,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -27,12 +26,12 @@ from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
 from tests.jobs import about_this_run, begin_and_die, die, fail, give, meet
+from tests.programs import run_program
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
 KILLS = 100
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -445,14 +444,7 @@ def doze_and_name() -> int:
 def test_workers_end_when_the_process_of_their_scheduler_is_killed(
     method: str, tmp_path: Path
 ) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(ORPHANING_PROGRAM)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", program, method],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        timeout=PATIENCE,
-    )
+    done = run_program(ORPHANING_PROGRAM, tmp_path, method, ignoring_warnings=True)
     workers = [int(pid) for pid in done.stdout.split()]
     end = time.monotonic() + PATIENCE
     while (left := [pid for pid in workers if is_running(pid)]) and time.monotonic() < end:
@@ -500,18 +492,6 @@ def test_a_worker_that_is_forked_does_not_say_that_its_scheduler_is_stopped(
 
     assert event.retval == "well"
     assert "forked" not in capfd.readouterr().err
-
-
-def run_program(text: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    program = directory / "program.py"
-    program.write_text(text)
-    return subprocess.run(
-        [sys.executable, program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
 
 
 CHILD_PROGRAM = """

@@ -7,7 +7,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -34,6 +33,7 @@ from apscheduler.schedulers.base import BaseScheduler
 from tests.faults.faulty import InjectedError
 from tests.jobs import give, give_later, nothing
 from tests.loops import Loop, until
+from tests.programs import run_program
 from tests.recorder import PATIENCE, Recorder
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
@@ -342,16 +342,7 @@ if __name__ == "__main__":
 @needs_fork
 @pytest.mark.parametrize("executor", ["ThreadPoolExecutor", "ProcessPoolExecutor"])
 def test_a_child_exits_without_a_word_and_at_once(executor: str, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(FORKING_PROGRAM.format(executor=executor))
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", program],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = run_program(FORKING_PROGRAM.format(executor=executor), tmp_path, ignoring_warnings=True)
 
     assert done.returncode == 0, done.stderr
     # The child's one line: that its scheduler is stopped.
@@ -397,15 +388,7 @@ if __name__ == "__main__":
 
 @needs_fork
 def test_child_and_parent_exit_when_each_has_had_workers_of_its_own(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(EXITING_PROGRAM)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", program, tmp_path],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = run_program(EXITING_PROGRAM, tmp_path, tmp_path, ignoring_warnings=True)
 
     assert done.returncode == 0
     assert "Error" not in done.stderr
@@ -435,16 +418,7 @@ if __name__ == "__main__":
 def test_a_child_that_starts_no_scheduler_waits_for_no_lock_of_multiprocessing(
     tmp_path: Path,
 ) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(TRACKING_PROGRAM)
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", program],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = run_program(TRACKING_PROGRAM, tmp_path, ignoring_warnings=True)
 
     assert done.returncode == 0, done.stderr
 

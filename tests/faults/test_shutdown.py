@@ -39,9 +39,9 @@ from apscheduler.triggers.base import BaseTrigger
 from tests.faults.faulty import BytesStore, InjectedError
 from tests.jobs import nothing
 from tests.loops import Loop
+from tests.programs import ROOT, run_program
 from tests.recorder import OUTCOMES, PATIENCE, Recorder
 
-ROOT = Path(__file__).parents[2]
 TICK = 0.002  # seconds
 
 
@@ -314,19 +314,6 @@ def test_nor_does_one_that_shuts_down_while_a_run_is_handed_over() -> None:
 # --- the exit of the interpreter -----------------------------------------------------------------
 
 
-def run(program: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; one that hangs fails the test."""
-    file = tmp_path / "program.py"
-    file.write_text(program)
-    return subprocess.run(
-        [sys.executable, file],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-
-
 # Its first exit handler is the last one that is called.
 BUSY_PROGRAM = """
 if __name__ == "__main__":
@@ -356,7 +343,7 @@ if __name__ == "__main__":
 def test_the_exit_of_a_busy_program_loses_no_run_and_prints_no_traceback(
     executor: str, shutdown: str, tmp_path: Path
 ) -> None:
-    done = run(BUSY_PROGRAM.format(executor=executor, shutdown=shutdown), tmp_path)
+    done = run_program(BUSY_PROGRAM.format(executor=executor, shutdown=shutdown), tmp_path)
 
     assert done.stderr == ""
     assert done.stdout.split() == ["True", "True"]
@@ -386,7 +373,7 @@ if __name__ == "__main__":
 def test_a_job_that_was_left_behind_does_not_hold_up_the_exit(
     executor: str, tmp_path: Path
 ) -> None:
-    done = run(STUCK_PROGRAM.format(executor=executor), tmp_path)
+    done = run_program(STUCK_PROGRAM.format(executor=executor), tmp_path)
 
     assert done.stdout.split() == ["shut", "down"]
     assert done.returncode == 0
@@ -421,7 +408,7 @@ def test_the_exit_waits_for_jobs_that_a_shutdown_did_not_wait_for_unless_time_is
     executor: str, wait: bool | int, tmp_path: Path
 ) -> None:
     """False is as in 3.x, whose pools wait for their jobs at the exit; a number is a limit."""
-    done = run(NOT_WAITING_PROGRAM.format(executor=executor, wait=wait), tmp_path)
+    done = run_program(NOT_WAITING_PROGRAM.format(executor=executor, wait=wait), tmp_path)
 
     job_ends = ["the job ends"] if wait is False else []
     assert done.stdout.splitlines() == ["shut down", *job_ends]
@@ -456,7 +443,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to ignore")
 def test_a_worker_that_ignores_its_termination_is_killed(tmp_path: Path) -> None:
-    done = run(DEAF_PROGRAM, tmp_path)
+    done = run_program(DEAF_PROGRAM, tmp_path)
 
     assert done.stdout.split() == ["shut", "down"]
     assert done.returncode == 0
@@ -477,7 +464,7 @@ if __name__ == "__main__":
 def test_a_process_pool_that_outlives_the_main_thread_says_why_no_more_jobs_run(
     tmp_path: Path,
 ) -> None:
-    done = run(ORPHANED_PROGRAM, tmp_path)
+    done = run_program(ORPHANED_PROGRAM, tmp_path)
 
     assert "the main thread has ended" in done.stderr
     assert done.returncode == 0
@@ -739,7 +726,7 @@ main_ends.set()
 def test_the_exit_waits_for_jobs_that_run_where_they_are_handed_over(
     where: str, tmp_path: Path
 ) -> None:
-    done = run(f"where = {where!r}\n{INLINE_PROGRAM}", tmp_path)
+    done = run_program(f"where = {where!r}\n{INLINE_PROGRAM}", tmp_path)
 
     lines = done.stdout.splitlines()
     assert sorted(lines) == ["1", "2", "3", "main ends", "shut down"]
@@ -783,7 +770,7 @@ if __name__ == "__main__":
 def test_the_exit_waits_for_jobs_but_not_for_ever_for_a_job_store(
     executor: str, tmp_path: Path
 ) -> None:
-    done = run(SILENT_PROGRAM.format(executor=executor), tmp_path)
+    done = run_program(SILENT_PROGRAM.format(executor=executor), tmp_path)
 
     assert done.stderr.count("A job store does not answer") == 1
     assert sorted(done.stdout.splitlines()[:-1]) == ["due", "running"]
@@ -809,7 +796,7 @@ second.add_listener(lambda event: print("shut down"), EVENT_SCHEDULER_SHUTDOWN)
 def test_a_scheduler_that_fails_at_the_exit_keeps_no_other_from_shutting_down(
     tmp_path: Path,
 ) -> None:
-    done = run(FAILING_PROGRAM, tmp_path)
+    done = run_program(FAILING_PROGRAM, tmp_path)
 
     assert done.stdout.split() == ["shut", "down"]
     assert done.stderr.count("Shutting down at the exit of the interpreter failed") == 2
