@@ -52,9 +52,10 @@ class NodeJobStore(PersistentJobStore):
             raise ValueError(f'{type(self).__name__} needs a "path" that is not empty')
 
         self.path = path
+        # It cares for time and id only; the third part of its own entries is the job.
+        self._run_times: Any = RunTimes()
         # By id: run time (None for jobs that are paused or parked), id, and hash of the bytes.
-        self._index: dict[str, Any] = {}
-        self._run_times = RunTimes(self._index)
+        self._index = self._run_times.entries
         self._indexed_generation = 0
 
         self.close_connection_on_exit = close_connection_on_exit
@@ -130,17 +131,13 @@ class NodeJobStore(PersistentJobStore):
             self._note(job_id, timestamp, data)
 
     def _note(self, job_id: str, timestamp: float | None, data: bytes) -> None:
-        entry = self._index[job_id] = (timestamp, job_id, hash(data))
-        # It cares for time and id only; the third part of its own entries is the job.
-        self._run_times.add(entry)  # type: ignore[arg-type]
+        self._run_times.put((timestamp, job_id, hash(data)))
 
     def _unindex(self, job_id: str) -> None:
-        self._index.pop(job_id, None)
-        self._run_times.drop_outdated()
+        self._run_times.remove(job_id)
         self._forget([job_id])
 
     def _clear_index(self) -> None:
-        self._index.clear()
         self._run_times.clear()
 
     def _index_written(self, records: Iterable[Record]) -> None:
@@ -148,7 +145,7 @@ class NodeJobStore(PersistentJobStore):
         for record in records:
             self._note(record.id, record.timestamp, record.data)
 
-    def _current_run_times(self) -> RunTimes:
+    def _current_run_times(self) -> Any:
         """Return the run times of the jobs that wait for one, as the server has them now."""
         if self._indexed_generation != self._alias_generation:
             self._indexed_generation = self._alias_generation

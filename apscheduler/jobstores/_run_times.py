@@ -25,17 +25,26 @@ class RunTimes:
 
     In a single heap, each entry would sift past all those that are not due for hours.
 
-    An entry counts only while it is the one in ``current``; outdated ones are dropped when they
-    come to the top, or all at once when they are the greater part.
+    An entry counts only while it is the current one of its job; outdated ones are dropped when
+    they come to the top, or all at once when they are the greater part.
 
-    :param current: the entries of all jobs by id, kept by the owner
+    Ctrl+C can strike amid a change. Then the heaps are stale, and whoever asks next makes them
+    anew of the current entries.
+
+    :ivar entries: the current entries of all jobs by id
     """
 
-    def __init__(self, current: Mapping[str, Entry]) -> None:
-        self._current = current
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
         self.clear()
 
     def clear(self) -> None:
+        self._are_stale = True
+        self.entries.clear()
+        self._drop_heaps()
+        self._are_stale = False
+
+    def _drop_heaps(self) -> None:
         self._heaps: dict[int, list[Entry]] = {}  # by number of the period
         self._periods: list[int] = []
         self._size = 0
@@ -44,15 +53,45 @@ class RunTimes:
         """Return how many entries there are, the outdated ones included."""
         return self._size
 
-    def add(self, entry: Entry) -> None:
-        """Add an entry, after it was made the current one of its job."""
+    def put(self, entry: Entry) -> None:
+        """Make an entry the current one of its job."""
+        were_stale, self._are_stale = self._are_stale, True  # until all is done
+        self.entries[entry[1]] = entry
+        if were_stale:
+            return
+
         if entry[0] is not None:
             heappush(self._heap_of(_period(entry[0])), entry)
             self._size += 1
-            self.drop_outdated()
+        self._are_stale = self._are_mostly_outdated()
 
-    def add_many(self, entries: Iterable[Entry]) -> None:
-        """Add entries, after they were made the current ones of their jobs."""
+    def put_many(self, entries: Mapping[str, Entry]) -> None:
+        """Make entries, by id, the current ones of their jobs."""
+        were_stale, self._are_stale = self._are_stale, True
+        self.entries.update(entries)
+        if were_stale:
+            return
+
+        self._push(entries.values())
+        self._are_stale = self._are_mostly_outdated()
+
+    def remove(self, job_id: str) -> Entry | None:
+        """Take out the entry of a job; None if there is none."""
+        entry = self.entries.pop(job_id, None)
+        if self._are_mostly_outdated():
+            self._are_stale = True
+        return entry
+
+    def _are_mostly_outdated(self) -> bool:
+        # Twice the number of jobs, and some: the cost is spread over as many changes.
+        return self._size > 2 * len(self.entries) + 64
+
+    def _refresh(self) -> None:
+        self._drop_heaps()
+        self._push(self.entries.values())
+        self._are_stale = False
+
+    def _push(self, entries: Iterable[Entry]) -> None:
         by_period: defaultdict[int, list[Entry]] = defaultdict(list)
         for entry in entries:
             if entry[0] is not None:
@@ -60,8 +99,6 @@ class RunTimes:
 
         for period, new in by_period.items():
             self._add_to_heap(self._heap_of(period), new)
-
-        self.drop_outdated()
 
     def _add_to_heap(self, heap: list[Entry], new: list[Entry]) -> None:
         # One by one costs the depth of the heap each, and again for what becomes outdated.
@@ -73,11 +110,11 @@ class RunTimes:
             self._replace_outdated(heap, new)
 
     def _replace_outdated(self, heap: list[Entry], new: list[Entry]) -> None:
-        self._size -= len(heap)
-        heap[:] = filter(self._is_current, heap)
-        heap += new
-        heapify(heap)
-        self._size += len(heap)
+        kept = list(filter(self._is_current, heap))
+        kept += new
+        heapify(kept)
+        self._size += len(kept) - len(heap)
+        heap[:] = kept
 
     def _heap_of(self, period: int) -> list[Entry]:
         heap = self._heaps.get(period)
@@ -88,18 +125,13 @@ class RunTimes:
         return heap
 
     def _is_current(self, entry: Entry) -> bool:
-        return self._current.get(entry[1]) is entry
-
-    def drop_outdated(self) -> None:
-        """Drop outdated entries if they are the greater part."""
-        # Twice the number of jobs, and some: the cost is spread over as many changes.
-        if self._size > 2 * len(self._current) + 64:
-            self.clear()
-            self.add_many(self._current.values())
+        return self.entries.get(entry[1]) is entry
 
     def first(self) -> Entry | None:
         """Return the earliest entry, or None if there is none."""
-        current = self._current
+        if self._are_stale:
+            self._refresh()
+        current = self.entries
         while self._periods:
             heap = self._heaps[self._periods[0]]
             # Not by _is_current(): this is asked twice in each pass.
@@ -112,7 +144,10 @@ class RunTimes:
             if heap:
                 return heap[0]
 
-            del self._heaps[heappop(self._periods)]
+            self._are_stale = True  # until both are gone
+            period = heappop(self._periods)
+            del self._heaps[period]
+            self._are_stale = False
 
         return None
 
@@ -132,6 +167,8 @@ class RunTimes:
 
     def first_after(self, timestamp: float) -> Entry | None:
         """Return the earliest entry that is later, or None if there is none."""
+        if self._are_stale:
+            self._refresh()
         last_due = _period(timestamp)
         for period in sorted(period for period in self._periods if period >= last_due):
             first = min(self._border(self._heaps[period], timestamp), default=None)

@@ -17,8 +17,8 @@ class MemoryJobStore(BaseJobStore):
     """Keeps jobs in a dict, and their run times in heaps. They are gone when the program ends."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
-        self._run_times = RunTimes(self._entries)
+        self._run_times = RunTimes()
+        self._entries = self._run_times.entries
 
     def may_block(self) -> bool:
         return type(self) is not MemoryJobStore  # what a subclass does is not known here
@@ -85,8 +85,7 @@ class MemoryJobStore(BaseJobStore):
         return missing
 
     def _put(self, job: Job) -> None:
-        entry = self._entries[job.id] = _entry(job)
-        self._run_times.add(entry)
+        self._run_times.put(_entry(job))
 
     def _put_many(self, jobs: Sequence[Job]) -> None:
         if len(jobs) < _FEW:
@@ -94,18 +93,13 @@ class MemoryJobStore(BaseJobStore):
                 self._put(job)
             return
 
-        entries = {job.id: _entry(job) for job in jobs}
-        self._entries.update(entries)
-        self._run_times.add_many(entries.values())
+        self._run_times.put_many({job.id: _entry(job) for job in jobs})
 
     def remove_job(self, job_id: str) -> None:
-        if self._entries.pop(job_id, None) is None:
+        if self._run_times.remove(job_id) is None:
             raise JobLookupError(job_id)
 
-        self._run_times.drop_outdated()
-
     def remove_all_jobs(self) -> None:
-        self._entries.clear()
         self._run_times.clear()
 
     def shutdown(self) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timedelta, timezone
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apscheduler.job import Job
+from apscheduler.jobstores import _run_times, memory
 from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.testing import ManualScheduler
@@ -75,6 +79,15 @@ def test_it_does_not_grow_however_often_a_job_moves_on() -> None:
     assert len(store._run_times) < 100
 
 
+def test_it_does_not_keep_what_was_removed() -> None:
+    store = MemoryJobStore()
+    store.add_jobs([make_job(str(number), number) for number in range(1000)])
+    for number in range(1, 1000):
+        store.remove_job(str(number))
+    assert store.get_next_run_time() == at(0)
+    assert len(store._run_times) < 100
+
+
 # Some in one minute, some in others, and at the borders of minutes.
 moments = st.sampled_from([-1, 0, 1, 2, 59, 60, 61, 3600, 86400])
 seconds = st.none() | moments
@@ -126,3 +139,69 @@ def test_it_answers_as_a_sorted_list_would(steps: list[tuple[str, int | None]], 
     found = [job.id for job in store.get_all_jobs()]
     assert found[: len(waiting)] == [id for _, id in waiting]
     assert sorted(found[len(waiting) :]) == sorted(paused)
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at one line of those that a store comes to, as Ctrl+C may do."""
+
+    FILES = tuple(module.__file__ or "" for module in (memory, _run_times))
+
+    def __init__(self, at: int) -> None:
+        self.lines_left = at
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename not in self.FILES:
+            return None
+        if event == "line":
+            self.lines_left -= 1
+            if self.lines_left < 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def put_and_take_out(store: MemoryJobStore) -> None:
+    """Let heaps begin, become mostly outdated, and end; few jobs and many at once."""
+    store.add_job(make_job("first", 30))
+    store.add_jobs([make_job(str(number), 60 * number) for number in range(10)])
+    store.remove_job("first")
+    for minute in range(9):
+        store.update_jobs([make_job(str(number), 60 * minute + 7) for number in range(10)])
+        store.get_next_run_time()
+    store.update_job(make_job("5", 90))
+    for number in range(4):
+        store.remove_job(str(number))
+        store.get_next_run_time()
+    store.get_due_jobs(MARCH_1)
+    store.get_next_run_time_after(MARCH_1 + timedelta(seconds=600))
+    store.remove_all_jobs()
+    store.add_job(make_job("last", 30))
+
+
+def has_all(store: MemoryJobStore) -> bool:
+    """Tell whether the store finds each of its jobs when it is due."""
+    times = [job.next_run_time for job in store.get_all_jobs()]
+    due = [job.next_run_time for job in store.get_due_jobs(MARCH_1 + timedelta(days=1))]
+    return due == times and store.get_next_run_time() == min(due, default=None)
+
+
+def test_ctrl_c_hides_no_job_wherever_it_strikes() -> None:
+    struck = 0
+    while True:
+        store = MemoryJobStore()
+        before = sys.gettrace()
+        sys.settrace(Interrupt(struck))
+        try:
+            put_and_take_out(store)
+        except KeyboardInterrupt:
+            struck += 1
+        else:
+            break
+        finally:
+            sys.settrace(before)
+
+        assert has_all(store), struck
+        for second in (30, 90):
+            store.update_jobs([make_job(job.id, second) for job in store.get_all_jobs()])
+            assert has_all(store), struck
+
+    assert struck > 500
