@@ -18,11 +18,12 @@ from multiprocessing.spawn import import_main_path
 from typing import Any
 
 from ..events import EVENT_JOB_ERROR, JobExecutionEvent
+from ._messages import receive_message, send_message
 
 # Results of these types need no trial of whether they can be unpickled.
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, date, timedelta})
 
-# What a worker sends as it begins with a submission, before its answer.
+# What a worker sends as it begins with a submission, before its answer; in one piece.
 BEGUN = b"begun"
 
 # What it is sent to end; it ends, too, when the other end of the connection is closed.
@@ -56,12 +57,40 @@ def _import_main(path: str | None) -> None:
         import_main_path(path)
 
 
-def serve(
-    main: MainModule | None,
-    initializer: Callable[..., object] | None,
-    initargs: Any,
-    connection: Connection,
-) -> None:
+class Preparation:
+    """
+    What a worker has to know before its first run. One that is forked inherits it.
+
+    Any other is sent it as a message when it runs: :mod:`multiprocessing`, while it starts a
+    process, does not notice that this one is dead. Yet it is packed while the process is started,
+    for only then can locks and queues be.
+
+    :param parts: the main module, the initializer or None, and its arguments
+    """
+
+    def __init__(self, parts: tuple[Any, ...] | None = None) -> None:
+        self._parts = parts
+        self.packed: bytes | None = None  # None if it need not be sent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.packed = pack(self._parts)
+        return Preparation, ()
+
+    def receive(self, connection: Connection) -> None:
+        """Called in the worker."""
+        if self._parts is None:
+            self.packed = receive_message(connection, connection.recv_bytes)
+
+    def initialize(self) -> None:
+        if self._parts is None:
+            assert self.packed is not None
+            self._parts = unpack(self.packed)
+        _, initializer, initargs = self._parts
+        if initializer is not None:
+            initializer(*initargs)
+
+
+def serve(preparation: Preparation, connection: Connection) -> None:
     """
     Answer each submission with what became of its runs, until there is a ``FAREWELL``.
 
@@ -70,37 +99,36 @@ def serve(
 
     Ctrl+C reaches the processes of a terminal, too. It is for a job, not for a worker that waits.
 
-    :param main: has done what it is for by now
-    :param initializer: called with ``initargs`` before the first submission. While it fails, each
-        submission is answered with its error, and it is called again
+    :param preparation: has the initializer, which is called before the first submission. While it
+        fails, each submission is answered with its error, and it is called again
     """
     context = Context()  # a process that is forked inside a job has inherited that of the job
     if hasattr(os, "register_at_fork"):
-        # What the program starts here may outlive this process, and would hide its end.
+        # A child that a job leaves behind would hide the end of this process for a while, and give
+        # answers, too, if it came back here.
         os.register_at_fork(after_in_child=connection.close)
-        os.set_inheritable(connection.fileno(), False)
-    error = _initialize(context, initializer, initargs)
-    at_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
     with suppress(EOFError, OSError):  # the scheduler's process has ended
+        preparation.receive(connection)
+        error = _initialize(context, preparation)
+        at_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
         while True:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            packed = connection.recv_bytes()
+            packed = receive_message(connection, connection.recv_bytes)
             if packed == FAREWELL:
                 return
             connection.send_bytes(BEGUN)
             if error is None:
-                connection.send_bytes(_make_runs(context, packed, at_interrupt))
+                answer = _make_runs(context, packed, at_interrupt)
             else:
-                connection.send_bytes(pack(([], error)))
-                error = _initialize(context, initializer, initargs)
+                answer = pack(([], error))
+            send_message(connection, answer, connection.recv_bytes)
+            if error is not None:
+                error = _initialize(context, preparation)
 
 
-def _initialize(
-    context: Context, initializer: Callable[..., object] | None, initargs: Any
-) -> Exception | None:
+def _initialize(context: Context, preparation: Preparation) -> Exception | None:
     try:
-        if initializer is not None:
-            context.run(initializer, *initargs)
+        context.run(preparation.initialize)
     except BaseException as exc:
         from concurrent.futures.process import BrokenProcessPool
 

@@ -16,8 +16,9 @@ from weakref import WeakSet
 
 from .._context import starting_worker
 from .._log import log_may_fail
+from ._messages import receive_message, send_message
 from ._threads import ThreadPool
-from ._worker import BEGUN, FAREWELL, MainModule, serve, unpack
+from ._worker import BEGUN, FAREWELL, MainModule, Preparation, serve, unpack
 
 if TYPE_CHECKING:
     from ..events import JobExecutionEvent
@@ -69,10 +70,8 @@ class WorkerPool(ThreadPool):
             )
 
         self._mp_context = mp_context or get_context()
-        self._preparation = MainModule(), initializer, initargs
+        self._preparation = MainModule(), initializer, initargs  # see Preparation
         self._max_tasks = limit
-        # One at a time: a process that is forked would inherit what makes another one's end known.
-        self._starting = Lock()
         self._changes = Condition(Lock())  # guards what is below
         self._workers: set[Worker] = set()  # all whose processes may be there
         self._idle: list[Worker] = []
@@ -154,8 +153,7 @@ class WorkerPool(ThreadPool):
 
     def _start(self, worker: Worker) -> None:
         try:
-            with self._starting:
-                worker.start(self._mp_context, self._preparation)
+            worker.start(self._mp_context, Preparation(self._preparation))
             with self._changes:
                 self._check_not_abandoned()
         except BaseException:
@@ -223,22 +221,23 @@ class Worker:
     process: Any = None
     is_started = False
     _connection: Any = None
+    _preparation: Preparation | None = None
 
     def __init__(self) -> None:
         self.tasks = 0  # how many it was given
 
-    def start(self, context: Any, preparation: tuple[Any, ...]) -> None:
+    def start(self, context: Any, preparation: Preparation) -> None:
         """
         Start the process.
 
         :param context: of :mod:`multiprocessing`
-        :param preparation: the first arguments of :func:`._worker.serve`
         :raises OSError: if no process can be had
         """
         self._connection, other_end = context.Pipe()
+        self._preparation = preparation
         in_new_worker = starting_worker.set(True)  # in a forked one
         try:
-            self.process = context.Process(target=serve, args=(*preparation, other_end))
+            self.process = context.Process(target=serve, args=(preparation, other_end))
             self.process.start()
             self.is_started = True
         finally:
@@ -255,9 +254,10 @@ class Worker:
         had_begun = False
         answer: bytes | None = None
         try:
-            self._connection.send_bytes(packed)
+            self._prepare()
+            send_message(self._connection, packed, self._receive)
             had_begun = self._receive() == BEGUN
-            answer = self._receive()
+            answer = receive_message(self._connection, self._receive)
         except (EOFError, OSError):
             pass  # it says no more, and refers to all that is to be freed
         finally:
@@ -267,6 +267,11 @@ class Worker:
         if answer is None:
             raise WorkerDiedError.of(self.process.exitcode, had_begun)
         return answer
+
+    def _prepare(self) -> None:
+        if self._preparation is not None and self._preparation.packed is not None:
+            send_message(self._connection, self._preparation.packed, self._receive)
+        self._preparation = None
 
     def _receive(self) -> bytes:
         ends = [self._connection, self.process.sentinel]

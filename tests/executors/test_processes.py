@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
+from apscheduler.executors._worker import BEGUN
 from apscheduler.executors._workers import Worker
 from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -234,28 +235,153 @@ def test_a_job_that_spoils_its_worker_is_an_error_and_the_next_one_has_another(
     assert len(multiprocessing.active_children()) == 1
 
 
-def leave_a_child() -> int:
-    """Leave a process behind that has all files of the worker."""
-    if os.fork() == 0:
-        time.sleep(PATIENCE)
-        os._exit(0)
+def fork_and_come_back() -> int:
+    """Return from a child first, then from the process that the job was given to."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
     return os.getpid()
 
 
 @pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
-def test_a_worker_that_dies_amid_a_transfer_is_noticed_though_a_job_has_left_a_child(
+def test_a_child_that_a_job_forks_gives_no_answer_in_the_place_of_the_worker(
     scheduler: BackgroundScheduler,
 ) -> None:
-    recorder = Recorder(scheduler)
-    scheduler.add_job(leave_a_child)
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(os.getpid)
+    scheduler.add_job(fork_and_come_back)
+    first, second = recorder.wait_for(count=2)
+
+    assert second.retval == first.retval
+
+
+@pytest.fixture(params=["spawn", "fork"])
+def overheard(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BackgroundScheduler]:
+    """A scheduler; while its first worker is started, the program forks a process that stays."""
+    context: Any = multiprocessing.get_context(request.param)
+    start, children = context.Process.start, []
+
+    def fork_and_start(process: Any) -> None:
+        if not children:
+            children.append(os.fork())
+            if children == [0]:
+                time.sleep(10 * PATIENCE)
+                os._exit(0)
+        start(process)
+
+    monkeypatch.setattr(context.Process, "start", fork_and_start)
+    executor = ProcessPoolExecutor(1, {"mp_context": context})
+    with BackgroundScheduler(executors={"default": executor}) as scheduler:
+        yield scheduler
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_a_worker_that_dies_while_it_is_sent_a_run_is_noticed_though_another_has_its_files(
+    overheard: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(overheard)
+    overheard.add_job(os.getpid)
     [event] = recorder.wait_for(OUTCOMES)
+    send, is_sent = Connection.send_bytes, threading.Event()
+
+    def note_and_send(connection: Connection, message: bytes, *args: Any) -> None:
+        is_sent.set()
+        send(connection, message, *args)
+
+    monkeypatch.setattr(Connection, "send_bytes", note_and_send)
     os.kill(event.retval, signal.SIGSTOP)
-    scheduler.add_job(len, args=[b"x" * 20_000_000])  # more than the connection takes
-    recorder.wait_for(EVENT_JOB_SUBMITTED, 2)
-    time.sleep(0.1)
+    overheard.add_job(len, args=[b"x" * 2_000_000])  # more than the connection takes
+    assert is_sent.wait(PATIENCE)
     os.kill(event.retval, signal.SIGKILL)
 
-    assert recorder.wait_for(OUTCOMES, 2)[-1].retval == 20_000_000
+    assert recorder.wait_for(OUTCOMES, 2)[-1].retval == 2_000_000
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_so_is_one_that_dies_while_it_sends_a_result(
+    overheard: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(overheard)
+    overheard.add_job(os.getpid)
+    [event] = recorder.wait_for(OUTCOMES)
+    receive = Connection.recv_bytes
+
+    def kill_amid_the_answer(connection: Connection) -> bytes:
+        message = receive(connection)
+        if message == BEGUN and is_running(event.retval):
+            connection.poll(PATIENCE)
+            os.kill(event.retval, signal.SIGKILL)
+            while is_running(event.retval):
+                time.sleep(0.01)
+        return message
+
+    monkeypatch.setattr(Connection, "recv_bytes", kill_amid_the_answer)
+    overheard.add_job(bytes, args=[2_000_000])  # more than the connection takes
+    error = recorder.wait_for(OUTCOMES, 2)[-1]
+
+    assert isinstance(error.exception, BrokenProcessPool)
+    assert "while it made this run" in str(error.exception)
+
+
+UNGUARDED_PROGRAM = """
+import os, queue
+from apscheduler.events import EVENT_JOB_ERROR
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+if __name__ == "__mp_main__":
+    os._exit(7)
+settings = {"initializer": len, "initargs": (b"x" * 300_000,)}  # more than a pipe takes
+with BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)}) as scheduler:
+    events = queue.SimpleQueue()
+    scheduler.add_listener(events.put, EVENT_JOB_ERROR)
+    scheduler.add_job(os.getpid)
+    print(events.get().exception)
+"""
+
+
+def test_a_worker_that_dies_before_it_has_taken_its_initargs_is_noticed(tmp_path: Path) -> None:
+    done = run_program(UNGUARDED_PROGRAM, tmp_path)
+
+    assert done.stdout == (
+        "A worker process was terminated abruptly before it began this run (exit code 7)\n"
+    )
+
+
+LOCKS_PROGRAM = """
+import multiprocessing, sys
+from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+def keep(*things):
+    global lock, queue
+    lock, queue = things
+
+def job():
+    with lock:
+        queue.put("well")
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    things = context.Lock(), context.SimpleQueue()
+    settings = {"mp_context": context, "initializer": keep, "initargs": things}
+    with BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)}) as scheduler:
+        scheduler.add_job(job)
+        print(things[1].get())
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
+def test_initargs_may_be_locks_and_queues(method: str, tmp_path: Path) -> None:
+    done = run_program(LOCKS_PROGRAM, tmp_path, method, ignoring_warnings=True)
+
+    assert (done.stdout, done.stderr) == ("well\n", "")
 
 
 def test_an_answer_for_which_there_is_no_memory_does_not_spoil_the_next_one(
