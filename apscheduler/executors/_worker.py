@@ -26,6 +26,9 @@ PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, date, time
 # What a worker sends as it begins with a submission, before its answer; in one piece.
 BEGUN = b"begun"
 
+# Signals that wait while a worker is started, until it knows what to do with them.
+HELD_BACK = frozenset({signal.SIGINT, signal.SIGTERM})
+
 # What it is sent to end; it ends, too, when the other end of the connection is closed.
 FAREWELL = b""
 
@@ -97,11 +100,13 @@ def serve(preparation: Preparation, connection: Connection) -> None:
     A submission is packed: the function to call (:func:`run_job`) and its arguments. The answer is
     ``BEGUN``, then packed the events, and None or the error for which there are none.
 
-    Ctrl+C reaches the processes of a terminal, too. It is for a job, not for a worker that waits.
+    Ctrl+C reaches the processes of a terminal, too. It is for an initializer or a job, not for a
+    worker that waits.
 
     :param preparation: has the initializer, which is called before the first submission. While it
         fails, each submission is answered with its error, and it is called again
     """
+    at_interrupt = _reset_signals()
     context = Context()  # a process that is forked inside a job has inherited that of the job
     if hasattr(os, "register_at_fork"):
         # A child that a job leaves behind would hide the end of this process for a while, and give
@@ -109,8 +114,7 @@ def serve(preparation: Preparation, connection: Connection) -> None:
         os.register_at_fork(after_in_child=connection.close)
     with suppress(EOFError, OSError):  # the scheduler's process has ended
         preparation.receive(connection)
-        error = _initialize(context, preparation)
-        at_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+        error, at_interrupt = _initialize(context, preparation, at_interrupt)
         while True:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             packed = receive_message(connection, connection.recv_bytes)
@@ -123,19 +127,39 @@ def serve(preparation: Preparation, connection: Connection) -> None:
                 answer = pack(([], error))
             send_message(connection, answer, connection.recv_bytes)
             if error is not None:
-                error = _initialize(context, preparation)
+                error, at_interrupt = _initialize(context, preparation, at_interrupt)
 
 
-def _initialize(context: Context, preparation: Preparation) -> Exception | None:
+def _reset_signals() -> Any:
+    """
+    Ignore SIGINT, and return what it is to do to a job; have SIGTERM end this process.
+
+    A process that is forked has inherited handlers, which are for the program's own process: those
+    of an event loop would even have the loop in there do what is asked of this process.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+    return signal.SIG_IGN if before == signal.SIG_IGN else signal.default_int_handler
+
+
+def _initialize(
+    context: Context, preparation: Preparation, at_interrupt: Any
+) -> tuple[Exception | None, Any]:
+    """Return the error, or None, and what SIGINT is to do to a job; the initializer may say so."""
+    error = None
+    signal.signal(signal.SIGINT, at_interrupt)
     try:
         context.run(preparation.initialize)
     except BaseException as exc:
         from concurrent.futures.process import BrokenProcessPool
 
         words = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
-        return BrokenProcessPool(f"The initializer of a worker process failed:\n{words}")
+        error = BrokenProcessPool(f"The initializer of a worker process failed:\n{words}")
 
-    return None
+    return error, signal.getsignal(signal.SIGINT) or signal.SIG_DFL
 
 
 def _make_runs(context: Context, packed: bytes, at_interrupt: Any) -> bytes:

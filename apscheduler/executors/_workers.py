@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from multiprocessing import get_context, process
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context, process, resource_tracker
 from multiprocessing.connection import wait
 from threading import Condition, Lock
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -18,7 +19,7 @@ from .._context import starting_worker
 from .._log import log_may_fail
 from ._messages import receive_message, send_message
 from ._threads import ThreadPool
-from ._worker import BEGUN, FAREWELL, MainModule, Preparation, serve, unpack
+from ._worker import BEGUN, FAREWELL, HELD_BACK, MainModule, Preparation, serve, unpack
 
 if TYPE_CHECKING:
     from ..events import JobExecutionEvent
@@ -33,6 +34,11 @@ ATTEMPTS = 3
 # that would tell of its death.
 LOOK_SECONDS = 1.0
 
+# So long it may take until a thread that has waited for a process, too, has noted its exit code.
+NOTE_SECONDS = 1.0
+
+
+ENDED = "The worker process was ended by the shutdown of the scheduler while it made this run"
 
 Outcome = tuple["list[JobExecutionEvent]", "BaseException | None"]
 
@@ -75,40 +81,47 @@ class WorkerPool(ThreadPool):
         self._changes = Condition(Lock())  # guards what is below
         self._workers: set[Worker] = set()  # all whose processes may be there
         self._idle: list[Worker] = []
+        self._living = 0  # threads
         self._is_abandoned = False
         _worker_pools.add(self)
 
-    def make_runs(self, packed: bytes) -> Outcome:
+    def make_runs(self, packed: bytes) -> Outcome | None:
         """
         Have a worker make the runs of a submission; called in a thread of the pool.
 
         :param packed: what :func:`._worker.serve` takes
         :return: the events, and None or why there are none: :exc:`BrokenProcessPool` if the worker
-            died, or its initializer failed
+            died, or its initializer failed. Without both, None: the workers were ended before the
+            runs began
         :raises OSError: if no process can be started, and there is none
         """
         attempts = 0
-        while True:
-            worker = self._take()
+        while (worker := self._take()) is not None:
             attempts += 1
             try:
                 outcome: Outcome = unpack(worker.ask(packed))
                 return outcome
             except WorkerDiedError as exc:
-                with log_may_fail:
-                    self.logger.warning("%s; another one is started when it is needed", exc)
-                if exc.had_begun or attempts == ATTEMPTS:
-                    # Whoever keeps it is not to keep what the traceback refers to.
-                    return [], exc.with_traceback(None)
+                # Whoever keeps it is not to keep what the traceback refers to.
+                error = exc.with_traceback(None)
             finally:
                 self._give_back(worker)
+            if self._is_abandoned:  # it was not by itself that it died
+                return ([], BrokenProcessPool(ENDED)) if error.had_begun else None
+            with log_may_fail:
+                self.logger.warning("%s; another one is started when it is needed", error)
+            if error.had_begun or attempts == ATTEMPTS:
+                return [], error
 
-    def _take(self) -> Worker:
-        """Return a worker that has nothing to do, or a new one."""
+        return None
+
+    def _take(self) -> Worker | None:
+        """Return a worker that has nothing to do, or a new one; None if all were ended."""
         is_told = False
         while True:
             with self._changes:
-                self._check_not_abandoned()
+                if self._is_abandoned:
+                    return None
                 worker = self._idle_worker()
                 if worker is not None:
                     return worker
@@ -116,8 +129,7 @@ class WorkerPool(ThreadPool):
                 worker = Worker()
                 self._workers.add(worker)  # a forked child closes what it has inherited of it
             try:
-                self._start(worker)
-                return worker
+                return worker if self._start(worker) else None
             except (OSError, MemoryError):
                 if not self._has_workers():
                     raise
@@ -127,10 +139,6 @@ class WorkerPool(ThreadPool):
             with self._changes:
                 if not self._idle:
                     self._changes.wait(LOOK_SECONDS)  # another thread gives one back
-
-    def _check_not_abandoned(self) -> None:
-        if self._is_abandoned:
-            raise BrokenProcessPool("The worker processes were ended before this run began")
 
     def _idle_worker(self) -> Worker | None:
         while self._idle:
@@ -151,16 +159,19 @@ class WorkerPool(ThreadPool):
                 exc_info=True,
             )
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: Worker) -> bool:
+        """Start a worker; tell whether it may go on, or all were ended meanwhile."""
+        may_go_on = False
         try:
             worker.start(self._mp_context, Preparation(self._preparation))
             with self._changes:
-                self._check_not_abandoned()
-        except BaseException:
-            worker.kill()
-            with self._changes:
-                self._workers.discard(worker)
-            raise
+                may_go_on = not self._is_abandoned
+        finally:
+            if not may_go_on:
+                worker.kill()
+                with self._changes:
+                    self._workers.discard(worker)
+        return may_go_on
 
     def _give_back(self, worker: Worker) -> None:
         with self._changes:
@@ -169,20 +180,29 @@ class WorkerPool(ThreadPool):
             self._changes.notify()
 
     def _work(self, asleep: Lock) -> None:
+        with self._changes:
+            self._living += 1
         try:
             super()._work(asleep)
         finally:
-            self._end_idle_worker()
+            self._end_idle_workers()
 
-    def _end_idle_worker(self) -> None:
-        """End a worker as its thread ends, so that there are no more than threads."""
+    def _end_idle_workers(self) -> None:
+        """
+        End workers as a thread ends, but leave one to each of the others.
+
+        Such a thread may wait for it, with a run, while no further process can be had.
+        """
         with self._changes:
-            worker = self._idle.pop() if self._idle else None
-        if worker is not None:
+            self._living -= 1
+            surplus = self._idle[self._living :]
+            del self._idle[self._living :]
+        for worker in surplus:
             worker.end()
+        for worker in surplus:
             worker.join()
-            with self._changes:
-                self._workers.discard(worker)
+        with self._changes:
+            self._workers.difference_update(surplus)
 
     def end_workers_by(self, deadline: float) -> None:
         """Wait until the workers have ended; then terminate all that go on, and kill the deaf."""
@@ -238,7 +258,8 @@ class Worker:
         in_new_worker = starting_worker.set(True)  # in a forked one
         try:
             self.process = context.Process(target=serve, args=(preparation, other_end))
-            self.process.start()
+            with _signals_held_back(context.get_start_method()):
+                self.process.start()
             self.is_started = True
         finally:
             starting_worker.reset(in_new_worker)
@@ -265,7 +286,7 @@ class Worker:
                 self.kill()
 
         if answer is None:
-            raise WorkerDiedError.of(self.process.exitcode, had_begun)
+            raise WorkerDiedError.of(self._exit_code(), had_begun)
         return answer
 
     def _prepare(self) -> None:
@@ -297,6 +318,14 @@ class Worker:
 
     def join(self, timeout: float | None = None) -> None:
         self.process.join(timeout)
+
+    def _exit_code(self) -> int | None:
+        """Return it once the process is dead; None if somebody else has children reaped."""
+        deadline = monotonic() + NOTE_SECONDS
+        while self.process.exitcode is None and monotonic() < deadline:
+            sleep(0.001)
+        code: int | None = self.process.exitcode
+        return code
 
     def close(self) -> None:
         """Let go of it; it ends unless a forked process holds the connection, too."""
@@ -359,6 +388,29 @@ def _finish_all(pools: list[WorkerPool]) -> None:
     finally:
         if pools:  # Ctrl+C
             _finish_all(pools)
+
+
+@contextmanager
+def _signals_held_back(method: str | None) -> Iterator[None]:
+    """
+    Have signals wait until a worker is ready for them: it inherits what its starter blocks.
+
+    :param method: how it is started
+    """
+    # What is spawned may import for long before it is ready. It has no handlers of the program,
+    # and SIGTERM ends it. A fork server would have all its children inherit what is blocked.
+    held_back = {"fork": HELD_BACK, "spawn": HELD_BACK - {signal.SIGTERM}}.get(str(method))
+    if held_back is None or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+
+    if method == "spawn":
+        resource_tracker.ensure_running()  # when it is started, it lets signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _join_all(workers: Iterable[Worker], deadline: float) -> None:

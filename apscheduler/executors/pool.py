@@ -221,7 +221,7 @@ class ProcessPoolExecutor(_OwnPoolExecutor):
 
     def _make_runs(self, task: _PackedTask) -> None:
         try:
-            events, error = task.pool.make_runs(task.packed)
+            events, error = task.pool.make_runs(task.packed) or ([], AbandonedError(task.job.id))
         except BaseException as exc:
             events, error = [], exc
         if error is None:

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.popen_fork import Popen
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ import pytest
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from apscheduler.executors._worker import BEGUN
 from apscheduler.executors._workers import Worker
-from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
 from tests.jobs import about_this_run, begin_and_die, die, fail, give, meet
@@ -476,6 +478,82 @@ def test_workers_that_run_do_the_work_of_one_that_could_not_be_started(
     assert not recorder.of(EVENT_JOB_ERROR)
 
 
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[BackgroundScheduler]:
+    """A scheduler with two threads and one worker, which no other can join.
+
+    The worker has a job until there is a second file, the other thread waits for a worker.
+    """
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(2)})
+    recorder, waits = Recorder(scheduler), threading.Event()
+    scheduler.start()
+    scheduler.add_job(meet, args=[str(tmp_path), 2], id="busy")
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    monkeypatch.setattr(SpawnProcess, "start", fail_at_first(SpawnProcess.start, 1000))
+    log = logging.getLogger("apscheduler.executors.default")
+    monkeypatch.setattr(log, "warning", lambda *args, **kwargs: waits.set())
+    scheduler.add_job(os.getpid, id="waiting")
+    recorder.wait_for(EVENT_JOB_SUBMITTED, 2)
+    assert waits.wait(PATIENCE)
+    yield scheduler
+    if scheduler.running:
+        scheduler.shutdown()
+
+
+def test_a_shutdown_leaves_a_worker_to_a_run_for_which_no_other_can_be_started(
+    crowded: BackgroundScheduler, tmp_path: Path
+) -> None:
+    recorder = Recorder(crowded, OUTCOMES)
+    crowded._executors["default"].shutdown(wait=False)
+    (tmp_path / "second").touch()
+    busy, waiting = recorder.wait_for(count=2)
+    crowded.shutdown()
+
+    assert (waiting.job_id, waiting.retval) == ("waiting", busy.retval)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_run_for_which_no_worker_can_be_started_until_a_shutdown_has_not_begun(
+    crowded: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(crowded, OUTCOMES)
+    crowded.shutdown(0.01)
+    errors = {event.job_id: event.exception for event in recorder.wait_for(count=2)}
+
+    assert type(errors["waiting"]) is AbandonedError
+
+
+REAPING_PROGRAM = """
+import signal
+from multiprocessing.context import SpawnProcess
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from tests.executors.test_processes import fail_at_first
+from tests.jobs import die, give
+from tests.recorder import OUTCOMES, Recorder
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps children
+    with BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)}) as scheduler:
+        recorder = Recorder(scheduler, OUTCOMES)
+        scheduler.add_job(die)
+        recorder.wait_for()
+        SpawnProcess.start = fail_at_first(SpawnProcess.start, 1000)
+        scheduler.add_job(give, args=["never"])
+        recorder.wait_for(count=2)
+    print(*[event.exception for event in recorder.events], sep="\\n")
+"""
+
+
+def test_children_that_somebody_else_has_reaped_are_not_taken_for_workers(tmp_path: Path) -> None:
+    done = run_program(REAPING_PROGRAM, tmp_path)
+
+    killed, refused = done.stdout.splitlines()
+    assert killed.endswith("while it made this run (exit code None)")
+    assert refused == f"[Errno {errno.EAGAIN}] on purpose"
+
+
 # --- ctrl-c reaches workers, too -----------------------------------------------------------------
 
 
@@ -500,6 +578,111 @@ def test_it_interrupts_a_job(scheduler: BackgroundScheduler) -> None:
     [event] = recorder.wait_for()
 
     assert isinstance(event.exception, KeyboardInterrupt)
+
+
+@pytest.fixture
+def forking() -> Iterator[BackgroundScheduler]:
+    """A scheduler whose workers are forked from a program that has handlers for signals."""
+    settings = {"mp_context": multiprocessing.get_context("fork")}
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)})
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
+    scheduler.start()
+    yield scheduler
+    if scheduler.running:
+        scheduler.shutdown()
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_it_does_so_in_a_worker_that_is_forked_from_a_program_with_a_handler(
+    forking: BackgroundScheduler,
+) -> None:
+    recorder = Recorder(forking, OUTCOMES)
+    forking.add_job(interrupt_this_process)
+    [event] = recorder.wait_for()
+
+    assert isinstance(event.exception, KeyboardInterrupt)
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_nor_does_the_termination_of_such_a_worker_go_to_the_handler(
+    forking: BackgroundScheduler, tmp_path: Path
+) -> None:
+    """That of an event loop is told of signals by a socket, which a child inherits."""
+    recorder = Recorder(forking, OUTCOMES)
+    told, telling = socket.socketpair()
+    with told, telling:
+        told.setblocking(False)
+        telling.setblocking(False)
+        before = signal.set_wakeup_fd(telling.fileno())
+        try:
+            forking.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
+            while not list(tmp_path.iterdir()):
+                time.sleep(0.01)
+            [worker] = multiprocessing.active_children()
+            forking.shutdown(0.01)
+        finally:
+            signal.set_wakeup_fd(before)
+        recorder.wait_for()
+
+        assert worker.exitcode == -signal.SIGTERM  # it was not killed
+        with pytest.raises(BlockingIOError):
+            told.recv(1)
+
+
+INTERRUPTED_PROGRAM = """
+import os, signal
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from tests.recorder import OUTCOMES, Recorder
+
+if __name__ == "__mp_main__":
+    os.kill(os.getpid(), signal.SIGINT)
+if __name__ == "__main__":
+    with BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)}) as scheduler:
+        recorder = Recorder(scheduler, OUTCOMES)
+        scheduler.add_job(str, args=["well"])
+        print(recorder.wait_for()[0].retval)
+"""
+
+
+def test_ctrl_c_does_not_end_a_worker_that_starts(tmp_path: Path) -> None:
+    done = run_program(INTERRUPTED_PROGRAM, tmp_path)
+
+    assert (done.stdout, done.stderr) == ("well\n", "")
+
+
+def ignore_interrupts(marker: str) -> None:
+    """Fail, and do so when called again."""
+    if not os.path.exists(marker):
+        Path(marker).touch()
+        raise ValueError("on purpose")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def interrupt_and_go_on() -> int:
+    os.kill(os.getpid(), signal.SIGINT)
+    return os.getpid()
+
+
+def test_an_initializer_that_failed_is_called_again_in_the_same_process_and_may_ignore_it(
+    tmp_path: Path,
+) -> None:
+    settings = {"initializer": ignore_interrupts, "initargs": (str(tmp_path / "marker"),)}
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    scheduler.add_job(interrupt_and_go_on)
+    [error] = recorder.wait_for()
+    [worker] = multiprocessing.active_children()
+    scheduler.add_job(interrupt_and_go_on)
+    result = recorder.wait_for(count=2)[-1]
+    scheduler.shutdown()
+
+    assert "on purpose" in str(error.exception)
+    assert result.retval == worker.pid
 
 
 # --- what else becomes of workers ----------------------------------------------------------------
@@ -714,6 +897,39 @@ def test_a_worker_whose_initializer_fails_is_not_started_for_ever() -> None:
     assert isinstance(event.exception, BrokenProcessPool)
     assert "The initializer of a worker process failed" in str(event.exception)
     assert "in fail" in str(event.exception)  # the traceback
+
+
+def test_a_worker_that_dies_at_each_start_is_told_after_three_attempts(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    settings = {"initializer": begin_and_die, "initargs": (str(notes),)}
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)})
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.start()
+    scheduler.add_job(give, args=["never"])
+    [error] = recorder.wait_for()
+    scheduler.shutdown()
+
+    assert "terminated abruptly before it began this run" in str(error.exception)
+    assert notes.read_text() == "begun\n" * 3
+
+
+def test_an_exit_code_is_told_though_another_thread_has_been_faster_to_ask_for_it(
+    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll, codes = Popen.poll, []
+
+    def be_slow(popen: Any, *args: Any) -> Any:
+        """Return None as long as the other thread, which has waited, has not noted the code."""
+        code = poll(popen, *args)
+        codes.append(code)
+        return None if codes.count(-signal.SIGKILL) <= 5 else code
+
+    monkeypatch.setattr(Popen, "poll", be_slow)
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(die)
+    [error] = recorder.wait_for()
+
+    assert str(error.exception).endswith("while it made this run (exit code -9)")
 
 
 class BadError(Exception):
