@@ -24,7 +24,7 @@ import pytest
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from apscheduler.executors._worker import BEGUN
-from apscheduler.executors._workers import Worker
+from apscheduler.executors._workers import Worker, finish_pools
 from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
@@ -1060,7 +1060,7 @@ def press_ctrl_c() -> Iterator[Any]:
 
     def press(event: Any) -> None:
         if strikes:
-            signal.raise_signal(strikes.pop())
+            signal.pthread_kill(threading.main_thread().ident or 0, strikes.pop())
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield press
@@ -1144,3 +1144,119 @@ def test_workers_that_ignore_their_termination_share_its_grace(
 
     assert [action for action, _ in asked[:6]] == ["terminate"] * 3 + ["kill"] * 3
     assert {pid for _, pid in asked[:3]} == {pid for _, pid in asked[3:6]}
+
+
+def test_a_shutdown_that_ends_workers_says_so_and_does_not_blame_them(
+    scheduler: BackgroundScheduler, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    scheduler.shutdown(0.01)
+    [event] = recorder.wait_for()
+
+    assert type(event.exception) is BrokenProcessPool
+    assert "ended by the shutdown of the scheduler" in str(event.exception)
+    assert [record for record in caplog.records if record.levelno == logging.WARNING] == []
+    scheduler.start()
+
+
+def test_a_run_that_a_worker_was_given_and_had_not_begun_at_a_shutdown_is_told_as_such(
+    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(os.getpid)
+    [event] = recorder.wait_for()
+    send, is_sent = Connection.send_bytes, threading.Event()
+
+    def send_and_note(connection: Connection, message: bytes, *args: Any) -> None:
+        send(connection, message, *args)
+        is_sent.set()
+
+    monkeypatch.setattr(Connection, "send_bytes", send_and_note)
+    os.kill(event.retval, signal.SIGSTOP)
+    scheduler.add_job(give, args=["never"])
+    assert is_sent.wait(PATIENCE)
+    scheduler.shutdown(0.01)
+
+    assert type(recorder.wait_for(count=2)[-1].exception) is AbandonedError
+    scheduler.start()
+
+
+def test_so_is_one_whose_worker_was_being_started_and_that_does_not_stay(
+    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, is_starting, may_start = SpawnProcess.start, threading.Event(), threading.Event()
+
+    def wait_and_start(process: Any) -> None:
+        is_starting.set()
+        assert may_start.wait(PATIENCE)
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", wait_and_start)
+    recorder = Recorder(scheduler, OUTCOMES)
+    scheduler.add_job(give, args=["never"])
+    assert is_starting.wait(PATIENCE)
+    scheduler.shutdown(0)
+    may_start.set()
+    [event] = recorder.wait_for()
+
+    assert type(event.exception) is AbandonedError
+    assert_no_process_is_left()
+    scheduler.start()
+
+
+def test_ctrl_c_amid_a_shutdown_with_seconds_does_not_wait_for_the_rest_of_them(
+    stopped: BackgroundScheduler, press_ctrl_c: Any, tmp_path: Path
+) -> None:
+    stopped.start()
+    recorder = Recorder(stopped, OUTCOMES)
+    stopped.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    executor = stopped._executors["default"]
+    pressing = threading.Thread(target=when_refusing, args=(executor, press_ctrl_c))
+    ending = threading.Timer(PATIENCE / 3, (tmp_path / "second").touch)
+    ending.start()
+    pressing.start()
+    with pytest.raises(KeyboardInterrupt):
+        executor.shutdown(PATIENCE)
+    pressing.join()
+    ending.cancel()
+    [event] = recorder.wait_for()
+    stopped.shutdown()
+
+    assert event.code == EVENT_JOB_ERROR
+
+
+def when_refusing(executor: Any, action: Any) -> None:
+    """Do something once an executor takes no more tasks."""
+    while not is_refusing(executor._pool):
+        time.sleep(0.01)
+    action(None)
+
+
+def is_refusing(pool: Any) -> bool:
+    try:
+        pool.execute(int)
+    except RuntimeError:
+        return True
+    return False
+
+
+def test_ctrl_c_at_the_exit_keeps_no_pool_from_being_finished(press_ctrl_c: Any) -> None:
+    executors = [ProcessPoolExecutor(1) for _ in range(3)]
+    pressing = [
+        threading.Thread(target=when_refusing, args=(executor, press_ctrl_c))
+        for executor in executors
+    ]
+    for thread, executor in zip(pressing, executors, strict=True):
+        thread.start()
+        executor._pool.execute(thread.join)  # so that it is waited for
+    with pytest.raises(KeyboardInterrupt):
+        finish_pools()
+
+    assert all(is_refusing(executor._pool) for executor in executors)
+    for thread in pressing:
+        thread.join()
