@@ -257,6 +257,14 @@ def test_a_child_that_a_job_forks_gives_no_answer_in_the_place_of_the_worker(
     assert second.retval == first.retval
 
 
+def leave_a_child() -> int:
+    """Leave a process that has what tells of the end of this one; return the id of this one."""
+    if os.fork() == 0:
+        time.sleep(PATIENCE)
+        os._exit(0)
+    return os.getpid()
+
+
 @pytest.fixture(params=["spawn", "fork"])
 def overheard(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -287,7 +295,7 @@ def test_a_worker_that_dies_while_it_is_sent_a_run_is_noticed_though_another_has
     overheard: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(overheard)
-    overheard.add_job(os.getpid)
+    overheard.add_job(leave_a_child)
     [event] = recorder.wait_for(OUTCOMES)
     send, is_sent = Connection.send_bytes, threading.Event()
 
@@ -309,7 +317,7 @@ def test_so_is_one_that_dies_while_it_sends_a_result(
     overheard: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(overheard)
-    overheard.add_job(os.getpid)
+    overheard.add_job(leave_a_child)
     [event] = recorder.wait_for(OUTCOMES)
     receive = Connection.recv_bytes
 
@@ -581,7 +589,19 @@ def test_it_interrupts_a_job(scheduler: BackgroundScheduler) -> None:
 
 
 @pytest.fixture
-def forking() -> Iterator[BackgroundScheduler]:
+def told_of_signals() -> Iterator[socket.socket]:
+    """What an event loop has: a socket that tells it of signals, which a child inherits."""
+    told, telling = socket.socketpair()
+    with told, telling:
+        told.setblocking(False)
+        telling.setblocking(False)
+        before = signal.set_wakeup_fd(telling.fileno())
+        yield told
+        signal.set_wakeup_fd(before)
+
+
+@pytest.fixture
+def forking(told_of_signals: socket.socket) -> Iterator[BackgroundScheduler]:
     """A scheduler whose workers are forked from a program that has handlers for signals."""
     settings = {"mp_context": multiprocessing.get_context("fork")}
     scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)})
@@ -597,39 +617,32 @@ def forking() -> Iterator[BackgroundScheduler]:
 
 @pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
 def test_it_does_so_in_a_worker_that_is_forked_from_a_program_with_a_handler(
-    forking: BackgroundScheduler,
+    forking: BackgroundScheduler, told_of_signals: socket.socket
 ) -> None:
     recorder = Recorder(forking, OUTCOMES)
     forking.add_job(interrupt_this_process)
     [event] = recorder.wait_for()
 
     assert isinstance(event.exception, KeyboardInterrupt)
+    with pytest.raises(BlockingIOError):
+        told_of_signals.recv(1)
 
 
 @pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
-def test_nor_does_the_termination_of_such_a_worker_go_to_the_handler(
-    forking: BackgroundScheduler, tmp_path: Path
+def test_such_a_worker_ends_when_it_is_terminated(
+    forking: BackgroundScheduler, told_of_signals: socket.socket, tmp_path: Path
 ) -> None:
-    """That of an event loop is told of signals by a socket, which a child inherits."""
     recorder = Recorder(forking, OUTCOMES)
-    told, telling = socket.socketpair()
-    with told, telling:
-        told.setblocking(False)
-        telling.setblocking(False)
-        before = signal.set_wakeup_fd(telling.fileno())
-        try:
-            forking.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
-            while not list(tmp_path.iterdir()):
-                time.sleep(0.01)
-            [worker] = multiprocessing.active_children()
-            forking.shutdown(0.01)
-        finally:
-            signal.set_wakeup_fd(before)
-        recorder.wait_for()
+    forking.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    [worker] = multiprocessing.active_children()
+    forking.shutdown(0.01)
+    recorder.wait_for()
 
-        assert worker.exitcode == -signal.SIGTERM  # it was not killed
-        with pytest.raises(BlockingIOError):
-            told.recv(1)
+    assert worker.exitcode == -signal.SIGTERM  # it was not killed
+    with pytest.raises(BlockingIOError):
+        told_of_signals.recv(1)
 
 
 INTERRUPTED_PROGRAM = """
