@@ -181,7 +181,14 @@ class ProcessPoolExecutor(_OwnPoolExecutor):
     keep what starts the scheduler below ``if __name__ == "__main__":``.
 
     If a process dies, the run that it was at is told as an error (``EVENT_JOB_ERROR``), and
-    another process takes its place.
+    another process takes its place. A run that it had not begun is given to that one; if three in
+    a row die before they begin it, it is told as an error, too.
+
+    If ``initializer`` raises, the runs that its process was to make are told as errors; it is
+    called again, in the same process, for those that come next.
+
+    In each process SIGTERM and SIGINT do what they do by default, also if it is forked from a
+    program that has handlers for them; ``initializer`` may set others.
 
     :param max_workers: how many jobs may run at once; the others wait for their turn
     :param pool_kwargs: ``mp_context``, ``initializer``, ``initargs`` and ``max_tasks_per_child``,
