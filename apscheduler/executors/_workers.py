@@ -76,12 +76,12 @@ class WorkerPool(ThreadPool):
             )
 
         self._mp_context = mp_context or get_context()
-        self._preparation = MainModule(), initializer, initargs  # see Preparation
+        self._preparation = MainModule(), initializer, initargs
         self._max_tasks = limit
         self._changes = Condition(Lock())  # guards what is below
         self._workers: set[Worker] = set()  # all whose processes may be there
         self._idle: list[Worker] = []
-        self._living = 0  # threads
+        self._ended = 0  # threads
         self._is_abandoned = False
         _worker_pools.add(self)
 
@@ -180,8 +180,6 @@ class WorkerPool(ThreadPool):
             self._changes.notify()
 
     def _work(self, asleep: Lock) -> None:
-        with self._changes:
-            self._living += 1
         try:
             super()._work(asleep)
         finally:
@@ -194,9 +192,10 @@ class WorkerPool(ThreadPool):
         Such a thread may wait for it, with a run, while no further process can be had.
         """
         with self._changes:
-            self._living -= 1
-            surplus = self._idle[self._living :]
-            del self._idle[self._living :]
+            self._ended += 1
+            others = len(self._threads) - self._ended
+            surplus = self._idle[others:]
+            del self._idle[others:]
         for worker in surplus:
             worker.end()
         for worker in surplus:
