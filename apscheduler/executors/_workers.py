@@ -231,7 +231,8 @@ class WorkerPool(ThreadPool):
         children: set[Any] = getattr(process, "_children", set())  # there is no public name for it
         for worker in list(self._workers):
             children.discard(worker.process)
-            worker.close()  # else none would notice the end of the parent
+            with suppress(OSError):  # another thread was just closing it
+                worker.close()  # else none would notice the end of the parent
 
 
 class Worker:

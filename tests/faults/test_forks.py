@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Condition, Event, Lock, RLock, Thread
 from types import SimpleNamespace
@@ -31,7 +33,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from tests.faults.faulty import InjectedError
-from tests.jobs import give, give_later, nothing
+from tests.jobs import give, give_later, meet, nothing
 from tests.loops import Loop, until
 from tests.programs import run_program
 from tests.recorder import PATIENCE, Recorder
@@ -438,6 +440,34 @@ def test_a_child_leaves_the_workers_of_a_pool_to_its_parent() -> None:
         scheduler.shutdown()
 
     assert first.retval == second.retval
+
+
+@needs_fork
+def test_a_connection_that_another_thread_was_closing_keeps_no_child_from_closing_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(2)})
+    recorder = Recorder(scheduler, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    parent, attempts, close = os.getpid(), [], Connection.close
+
+    def fail_in_child(connection: Any) -> None:
+        if os.getpid() == parent:
+            close(connection)
+        else:
+            attempts.append(connection)
+            raise OSError(errno.EBADF, "on purpose")
+
+    try:
+        for _ in range(2):
+            scheduler.add_job(meet, args=[str(tmp_path), 2])
+        recorder.wait_for(count=2)  # two workers met
+        monkeypatch.setattr(Connection, "close", fail_in_child)
+        printed = in_child(lambda: print(len(attempts), end=""))
+    finally:
+        scheduler.shutdown()
+
+    assert int(printed) >= 2
 
 
 def test_uwsgi_without_threads_is_refused_with_what_to_change(
