@@ -141,8 +141,9 @@ class Backlog:
         self._ready_by_job: dict[tuple[str, str], Advance] | None = None
         # The same, but their executors failed: to be handed over once more.
         self.stuck: dict[tuple[str, str], Advance] = {}
-        # Moved on, perhaps: the write failed, and what the store holds could not be read.
-        self.unclear: dict[tuple[str, str], Advance] = {}
+        # Being moved on by a pass, or by one that Ctrl+C has ended.
+        self.being_written: Sequence[Advance] = ()
+        self._unclear: dict[tuple[str, str], Advance] = {}
         # Not to be started, for their jobs were changed: listeners are to be told.
         self.dropped: deque[Advance] = deque()
         # Jobs with more due runs than one pass handles; none of these is skipped.
@@ -165,6 +166,22 @@ class Backlog:
         if by_job is not None:
             by_job.update((advance.key, advance) for advance in advances)
             self._ready_by_job = by_job
+
+    @property
+    def unclear(self) -> dict[tuple[str, str], Advance]:
+        """Moved on, perhaps: the write failed, and what the store holds could not be read."""
+        if self.being_written:
+            self.doubt_writes()
+        return self._unclear
+
+    def doubt_writes(self) -> None:
+        """Take for unclear what was being written, but for what is known to have been."""
+        known = {*self.ready, *self.stuck.values()}
+        for advance in self.being_written:
+            if advance.outcome is None and advance not in known:
+                advance.job.next_run_time = advance.old
+                self._unclear[advance.key] = advance
+        self.being_written = ()
 
     def put_in_order(self) -> None:
         """Have ready runs handed over in the order in which they are due, then by their ids."""
@@ -259,9 +276,14 @@ class Backlog:
     def _drop_stuck(self, alias: str, job_id: str | None) -> bool:
         keys = _keys_of(self.stuck, alias, job_id)
         for key in keys:
-            self.dropped.append(self.stuck[key])
+            self.have_told(self.stuck[key])
             self.stuck.pop(key).outcome = EVENT_JOB_MISSED
         return bool(keys)
+
+    def have_told(self, advance: Advance) -> None:
+        """Have listeners told that runs are not started, unless they have been."""
+        if advance.outcome is None and advance not in self.dropped:
+            self.dropped.append(advance)
 
     def change_stuck(self, alias: str, job: Job, is_paused: bool = False) -> bool:
         """
@@ -565,17 +587,17 @@ class DispatchPass:
 
     def _write(self, store: BaseJobStore, advances: list[Advance]) -> None:
         """Write advances to the store; start what it accepted, in the order that they have."""
+        self._backlog.being_written = advances
         try:
             missing = _move_on(store, advances)
             # Somebody else removed the missing ones: they are not to run.
             started = [a for a in advances if a.job.id not in missing] if missing else advances
             self._backlog.make_ready(started)
+            self._backlog.being_written = ()
         except BaseException as exc:
-            for advance in advances:
-                advance.job.next_run_time = advance.old
-                self._backlog.unclear[advance.key] = advance
-            if is_interrupt(exc):  # shutdown() looks at what the store holds
+            if is_interrupt(exc):  # whoever needs it next looks at what the store holds
                 raise
+            self._backlog.doubt_writes()
             with log_may_fail:
                 self._logger.exception(
                     'Job store "%s" failed to move due jobs on -- looking at what it holds',
@@ -629,7 +651,7 @@ class DispatchPass:
                         stored,
                         advance.old,
                     )
-                self._backlog.dropped.append(advance)
+                self._backlog.have_told(advance)
                 return False
             return True
         if advance.ends:

@@ -192,8 +192,8 @@ class Handover:
         return count
 
     def _drop(self, advance: Advance, backlog: Backlog) -> None:
-        if advance.outcome is None and advance.dropped_as == EVENT_JOB_MISSED:
-            backlog.dropped.append(advance)
+        if advance.dropped_as == EVENT_JOB_MISSED:
+            backlog.have_told(advance)
         advance.outcome = advance.outcome or advance.dropped_as
 
     def _place_of_next(self, backlog: Backlog) -> int | None:
@@ -282,6 +282,7 @@ class Handover:
     def _tell_dropped(self, backlog: Backlog) -> None:
         """Let listeners know of the runs that are not started; the log has been told."""
         for advance in _taken_from(backlog.dropped):
+            advance.outcome = EVENT_JOB_MISSED  # Ctrl+C may have left it where it waits
             self._tell_missed(advance)
 
     def _tell_missed(self, advance: Advance) -> None:
