@@ -97,6 +97,10 @@ class Handover:
             held.append(lock)
             self._inline.append(lock)
 
+    def is_this_thread_at_it(self) -> bool:
+        """Tell whether this thread hands runs over with the lock; others wait for it to end."""
+        return self._submitter == get_ident()
+
     def runs_inline(self) -> bool:
         """Tell whether any thread runs jobs as it hands them over: it hands over the rest, too."""
         return bool(self._inline)
@@ -209,7 +213,7 @@ class Handover:
     def _tell_put_off(self, backlog: Backlog) -> None:
         """Tell what became of runs while this thread had the submission lock."""
         self._tell_dropped(backlog)
-        if self._submitter != get_ident():
+        if not self.is_this_thread_at_it():
             for outcome in _taken_from(self._put_off):
                 self._scheduler._dispatch_event(outcome)
 
@@ -245,7 +249,7 @@ class Handover:
                     held.outcomes.append(event)
                     return True
 
-        if self._submitter != get_ident():
+        if not self.is_this_thread_at_it():
             return False
 
         self._put_off.append(event)

@@ -58,9 +58,13 @@ class BoundedStop:
 
     def run(self) -> None:
         scheduler = self._scheduler
-        first = scheduler._start_beside(scheduler._hand_over_last_runs)
+        first: Any = None
         try:
             try:
+                if scheduler._handover.is_this_thread_at_it():  # an executor calls this
+                    scheduler._hand_over_last_runs()
+                else:
+                    first = scheduler._start_beside(scheduler._hand_over_last_runs)
                 self._join(first)
             except BaseException:  # Ctrl+C: running jobs are not waited for
                 self._wait = False

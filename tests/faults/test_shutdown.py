@@ -473,7 +473,7 @@ def test_a_process_pool_that_outlives_the_main_thread_says_why_no_more_jobs_run(
     assert done.returncode == 0
 
 
-# --- job stores that hang, schedulers that fail ---------------------------------------------------
+# --- job stores that hang, schedulers that fail -------------------------------------------------
 
 
 def now() -> datetime:
