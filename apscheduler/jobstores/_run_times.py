@@ -55,11 +55,12 @@ class RunTimes:
 
     def put(self, entry: Entry) -> None:
         """Make an entry the current one of its job."""
-        were_stale, self._are_stale = self._are_stale, True  # until all is done
-        self.entries[entry[1]] = entry
-        if were_stale:
+        if self._are_stale:
+            self.entries[entry[1]] = entry
             return
 
+        self._are_stale = True  # until all is done
+        self.entries[entry[1]] = entry
         if entry[0] is not None:
             heappush(self._heap_of(_period(entry[0])), entry)
             self._size += 1
@@ -67,11 +68,12 @@ class RunTimes:
 
     def put_many(self, entries: Mapping[str, Entry]) -> None:
         """Make entries, by id, the current ones of their jobs."""
-        were_stale, self._are_stale = self._are_stale, True
-        self.entries.update(entries)
-        if were_stale:
+        if self._are_stale:
+            self.entries.update(entries)
             return
 
+        self._are_stale = True
+        self.entries.update(entries)
         self._push(entries.values())
         self._are_stale = self._are_mostly_outdated()
 
