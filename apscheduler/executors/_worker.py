@@ -18,7 +18,7 @@ from multiprocessing.spawn import import_main_path
 from typing import Any
 
 from ..events import EVENT_JOB_ERROR, JobExecutionEvent
-from ._messages import receive_message, send_message
+from ._messages import GO_ON, receive_message, send_message
 
 # Results of these types need no trial of whether they can be unpickled.
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, date, timedelta})
@@ -26,7 +26,7 @@ PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, date, time
 # What a worker sends as it begins with a submission, before its answer; in one piece.
 BEGUN = b"begun"
 
-# Signals that wait while a worker is started, until it knows what to do with them.
+# Signals that wait while a worker is forked, until it knows what to do with them.
 HELD_BACK = frozenset({signal.SIGINT, signal.SIGTERM})
 
 # What it is sent to end; it ends, too, when the other end of the connection is closed.
@@ -83,11 +83,13 @@ class Preparation:
         """Called in the worker."""
         if self._parts is None:
             self.packed = receive_message(connection, connection.recv_bytes)
+            connection.send_bytes(GO_ON)
 
     def initialize(self) -> None:
         if self._parts is None:
             assert self.packed is not None
             self._parts = unpack(self.packed)
+            self.packed = None  # it may be large
         _, initializer, initargs = self._parts
         if initializer is not None:
             initializer(*initargs)

@@ -7,8 +7,8 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context, process, resource_tracker
+from contextlib import contextmanager, nullcontext, suppress
+from multiprocessing import get_context, process
 from multiprocessing.connection import wait
 from threading import Condition, Lock
 from time import monotonic, sleep
@@ -204,7 +204,11 @@ class WorkerPool(ThreadPool):
             self._workers.difference_update(surplus)
 
     def end_workers_by(self, deadline: float) -> None:
-        """Wait until the workers have ended; then terminate all that go on, and kill the deaf."""
+        """
+        Wait until the workers have ended; then terminate all that go on, and kill the deaf.
+
+        Return when it is told what became of their runs, or a second later.
+        """
         self.shutdown(False)  # Ctrl+C may have come before
         with self._changes:
             self._is_abandoned = True
@@ -217,6 +221,7 @@ class WorkerPool(ThreadPool):
         for worker in _alive(workers):
             worker.process.kill()
         _join_all(workers, monotonic() + TERMINATION_SECONDS)
+        self._join(TERMINATION_SECONDS)
 
     def finish(self) -> None:
         """Wait for all that was submitted, unless the time for that is over; end the workers."""
@@ -258,7 +263,10 @@ class Worker:
         in_new_worker = starting_worker.set(True)  # in a forked one
         try:
             self.process = context.Process(target=serve, args=(preparation, other_end))
-            with _signals_held_back(context.get_start_method()):
+            # What is spawned has no such handlers, and threads and processes that its main module
+            # starts would inherit what is blocked.
+            is_forked = context.get_start_method() == "fork"
+            with _signals_held_back() if is_forked else nullcontext():
                 self.process.start()
             self.is_started = True
         finally:
@@ -292,13 +300,15 @@ class Worker:
     def _prepare(self) -> None:
         if self._preparation is not None and self._preparation.packed is not None:
             send_message(self._connection, self._preparation.packed, self._receive)
+            self._receive()
         self._preparation = None
 
     def _receive(self) -> bytes:
         ends = [self._connection, self.process.sentinel]
-        while not wait(ends, LOOK_SECONDS) and self.process.is_alive():
+        while not (ready := wait(ends, LOOK_SECONDS)) and self.process.is_alive():
             pass
-        if not self._connection.poll():  # what a dead process has sent is still there
+        # What a dead process has sent is still there.
+        if self._connection not in ready and not self._connection.poll():
             raise EOFError("the process is dead")
 
         received: bytes = self._connection.recv_bytes()
@@ -391,22 +401,9 @@ def _finish_all(pools: list[WorkerPool]) -> None:
 
 
 @contextmanager
-def _signals_held_back(method: str | None) -> Iterator[None]:
-    """
-    Have signals wait until a worker is ready for them: it inherits what its starter blocks.
-
-    :param method: how it is started
-    """
-    # What is spawned may import for long before it is ready. It has no handlers of the program,
-    # and SIGTERM ends it. A fork server would have all its children inherit what is blocked.
-    held_back = {"fork": HELD_BACK, "spawn": HELD_BACK - {signal.SIGTERM}}.get(str(method))
-    if held_back is None or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-
-    if method == "spawn":
-        resource_tracker.ensure_running()  # when it is started, it lets signals through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
+def _signals_held_back() -> Iterator[None]:
+    """Have signals wait until a worker that is forked has let go of the program's handlers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -75,16 +76,29 @@ def test_a_run_that_had_begun_when_its_worker_was_killed_is_not_made_again(
     assert (tmp_path / "notes").read_text() == "begun\n"
 
 
+@pytest.fixture
+def is_sent(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when anything has been sent to a worker."""
+    send, is_sent = Connection.send_bytes, threading.Event()
+
+    def send_and_note(connection: Connection, message: bytes, *args: Any) -> None:
+        send(connection, message, *args)
+        is_sent.set()
+
+    monkeypatch.setattr(Connection, "send_bytes", send_and_note)
+    return is_sent
+
+
 def test_a_run_that_had_not_begun_is_made_by_another_worker(
-    scheduler: BackgroundScheduler,
+    scheduler: BackgroundScheduler, is_sent: threading.Event
 ) -> None:
     recorder = Recorder(scheduler)
     scheduler.add_job(os.getpid)
     [first] = recorder.wait_for(EVENT_JOB_EXECUTED)
     os.kill(first.retval, signal.SIGSTOP)
+    is_sent.clear()
     scheduler.add_job(os.getpid)
-    recorder.wait_for(EVENT_JOB_SUBMITTED, 2)
-    time.sleep(0.1)  # it is sent to the worker, most likely
+    assert is_sent.wait(PATIENCE)
     os.kill(first.retval, signal.SIGKILL)
     [_, second] = recorder.wait_for(EVENT_JOB_EXECUTED, 2)
 
@@ -324,7 +338,7 @@ def test_so_is_one_that_dies_while_it_sends_a_result(
     def kill_amid_the_answer(connection: Connection) -> bytes:
         message = receive(connection)
         if message == BEGUN and is_running(event.retval):
-            connection.poll(PATIENCE)
+            assert connection.poll(PATIENCE)
             os.kill(event.retval, signal.SIGKILL)
             while is_running(event.retval):
                 time.sleep(0.01)
@@ -646,12 +660,13 @@ def test_such_a_worker_ends_when_it_is_terminated(
 
 
 INTERRUPTED_PROGRAM = """
-import os, signal
+import os, signal, sys
 from apscheduler.executors.pool import ProcessPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from tests.recorder import OUTCOMES, Recorder
 
-if __name__ == "__mp_main__":
+if __name__ == "__mp_main__" and not os.path.exists(sys.argv[1]):
+    open(sys.argv[1], "w").close()
     os.kill(os.getpid(), signal.SIGINT)
 if __name__ == "__main__":
     with BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)}) as scheduler:
@@ -661,10 +676,105 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_does_not_end_a_worker_that_starts(tmp_path: Path) -> None:
-    done = run_program(INTERRUPTED_PROGRAM, tmp_path)
+def test_ctrl_c_that_ends_a_worker_as_it_starts_costs_no_run(tmp_path: Path) -> None:
+    done = run_program(INTERRUPTED_PROGRAM, tmp_path, tmp_path / "interrupted")
 
-    assert (done.stdout, done.stderr) == ("well\n", "")
+    assert (tmp_path / "interrupted").exists()
+    assert done.stdout == "well\n"
+
+
+@pytest.fixture(params=multiprocessing.get_all_start_methods())
+def of_each_kind(request: pytest.FixtureRequest) -> Iterator[BackgroundScheduler]:
+    settings = {"mp_context": multiprocessing.get_context(request.param)}
+    scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1, settings)})
+    scheduler.start()
+    yield scheduler
+    scheduler.shutdown()
+
+
+def blocked_signals() -> list[str]:
+    """Return what is blocked in a job, in a thread of it, and in a process that it starts."""
+    found = [str(blocked_here())]
+    thread = threading.Thread(target=lambda: found.append(str(blocked_here())))
+    thread.start()
+    thread.join()
+    program = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return [*found, done.stdout.strip()]
+
+
+def blocked_here() -> set[Any]:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_no_signal_stays_blocked(of_each_kind: BackgroundScheduler) -> None:
+    blocked: list[Any] = []
+    of_each_kind.add_listener(lambda event: blocked.append(blocked_here()), OUTCOMES)
+    recorder = Recorder(of_each_kind, OUTCOMES)
+    of_each_kind.add_job(blocked_signals)
+    [event] = recorder.wait_for()
+
+    assert event.retval == ["set()"] * 3
+    assert blocked == [set()]  # of the thread that has started the worker
+
+
+@pytest.fixture
+def without_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("of_each_kind", ["fork", "spawn"], indirect=True)
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_a_program_that_ignores_ctrl_c_has_jobs_that_do(
+    without_interrupts: None, of_each_kind: BackgroundScheduler
+) -> None:
+    recorder = Recorder(of_each_kind, OUTCOMES)
+    of_each_kind.add_job(interrupt_and_go_on)
+    [event] = recorder.wait_for()
+
+    assert event.code == EVENT_JOB_EXECUTED
+
+
+terminated_as_forked: list[bool] = []
+
+
+def terminate_as_forked() -> None:
+    if terminated_as_forked:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
+def test_a_worker_that_is_terminated_as_it_is_forked_calls_no_handler_of_the_program(
+    forking: BackgroundScheduler, told_of_signals: socket.socket
+) -> None:
+    os.register_at_fork(after_in_child=terminate_as_forked)
+    terminated_as_forked.append(True)
+    recorder = Recorder(forking, OUTCOMES)
+    try:
+        forking.add_job(str)
+        [event] = recorder.wait_for()
+    finally:
+        terminated_as_forked.clear()
+
+    assert "exit code -15" in str(event.exception)
+    with pytest.raises(BlockingIOError):
+        told_of_signals.recv(1)
+
+
+def test_a_shutdown_that_ends_a_worker_returns_when_that_is_told(
+    stopped: BackgroundScheduler, tmp_path: Path
+) -> None:
+    recorder = Recorder(stopped, OUTCOMES)
+    stopped.start()
+    stopped.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    stopped.shutdown(0.01)
+
+    assert [event.code for event in recorder.events] == [EVENT_JOB_ERROR]
 
 
 def ignore_interrupts(marker: str) -> None:
@@ -1176,19 +1286,13 @@ def test_a_shutdown_that_ends_workers_says_so_and_does_not_blame_them(
 
 
 def test_a_run_that_a_worker_was_given_and_had_not_begun_at_a_shutdown_is_told_as_such(
-    scheduler: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+    scheduler: BackgroundScheduler, is_sent: threading.Event
 ) -> None:
     recorder = Recorder(scheduler, OUTCOMES)
     scheduler.add_job(os.getpid)
     [event] = recorder.wait_for()
-    send, is_sent = Connection.send_bytes, threading.Event()
-
-    def send_and_note(connection: Connection, message: bytes, *args: Any) -> None:
-        send(connection, message, *args)
-        is_sent.set()
-
-    monkeypatch.setattr(Connection, "send_bytes", send_and_note)
     os.kill(event.retval, signal.SIGSTOP)
+    is_sent.clear()
     scheduler.add_job(give, args=["never"])
     assert is_sent.wait(PATIENCE)
     scheduler.shutdown(0.01)
