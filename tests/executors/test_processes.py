@@ -767,6 +767,7 @@ def test_a_worker_that_is_terminated_as_it_is_forked_calls_no_handler_of_the_pro
 def test_a_shutdown_that_ends_a_worker_returns_when_that_is_told(
     stopped: BackgroundScheduler, tmp_path: Path
 ) -> None:
+    stopped.add_listener(lambda event: time.sleep(0.1), OUTCOMES)  # it is told after that
     recorder = Recorder(stopped, OUTCOMES)
     stopped.start()
     stopped.add_job(meet, args=[str(tmp_path), 2])  # waits for a second file
