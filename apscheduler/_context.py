@@ -17,5 +17,6 @@ current_run_time: ContextVar[datetime] = ContextVar("apscheduler.current_run_tim
 # Not set in a worker of a process pool: the scheduler lives in the parent process.
 current_scheduler: ContextVar[BaseScheduler] = ContextVar("apscheduler.current_scheduler")
 
-# True in a worker process while it is being forked: it is no child that the program has made.
-starting_worker: ContextVar[bool] = ContextVar("apscheduler.starting_worker", default=False)
+# The worker that is being started, in a process that is forked for it, too: that is no child that
+# the program has made.
+starting_worker: ContextVar[object] = ContextVar("apscheduler.starting_worker", default=None)

@@ -159,7 +159,9 @@ def _initialize(
         from concurrent.futures.process import BrokenProcessPool
 
         words = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
-        error = BrokenProcessPool(f"The initializer of a worker process failed:\n{words}")
+        error = BrokenProcessPool(
+            f"The initializer of a worker process failed, or could not be received:\n{words}"
+        )
 
     return error, signal.getsignal(signal.SIGINT) or signal.SIG_DFL
 

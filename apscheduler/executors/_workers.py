@@ -37,7 +37,6 @@ LOOK_SECONDS = 1.0
 # So long it may take until a thread that has waited for a process, too, has noted its exit code.
 NOTE_SECONDS = 1.0
 
-
 ENDED = "The worker process was ended by the shutdown of the scheduler while it made this run"
 
 Outcome = tuple["list[JobExecutionEvent]", "BaseException | None"]
@@ -238,6 +237,9 @@ class WorkerPool(ThreadPool):
             children.discard(worker.process)
             with suppress(OSError):  # another thread was just closing it
                 worker.close()  # else none would notice the end of the parent
+            if worker is not starting_worker.get():
+                with suppress(OSError):
+                    worker.close_other_end()  # else the parent would not notice its end
 
 
 class Worker:
@@ -246,6 +248,7 @@ class Worker:
     process: Any = None
     is_started = False
     _connection: Any = None
+    _other_end: Any = None
     _preparation: Preparation | None = None
 
     def __init__(self) -> None:
@@ -258,11 +261,11 @@ class Worker:
         :param context: of :mod:`multiprocessing`
         :raises OSError: if no process can be had
         """
-        self._connection, other_end = context.Pipe()
+        self._connection, self._other_end = context.Pipe()
         self._preparation = preparation
-        in_new_worker = starting_worker.set(True)  # in a forked one
+        in_new_worker = starting_worker.set(self)
         try:
-            self.process = context.Process(target=serve, args=(preparation, other_end))
+            self.process = context.Process(target=serve, args=(preparation, self._other_end))
             # What is spawned has no such handlers, and threads and processes that its main module
             # starts would inherit what is blocked.
             is_forked = context.get_start_method() == "fork"
@@ -271,7 +274,7 @@ class Worker:
             self.is_started = True
         finally:
             starting_worker.reset(in_new_worker)
-            other_end.close()  # so that it tells of the death of the process
+            self._other_end.close()  # so that it tells of the death of the process
 
     def ask(self, packed: bytes) -> bytes:
         """
@@ -341,6 +344,11 @@ class Worker:
         """Let go of it; it ends unless a forked process holds the connection, too."""
         if self._connection is not None:
             self._connection.close()
+
+    def close_other_end(self) -> None:
+        """Let go of what the process has of the connection."""
+        if self._other_end is not None:
+            self._other_end.close()
 
     def end(self) -> None:
         """Let it end when it has nothing to do."""

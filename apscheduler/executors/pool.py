@@ -187,8 +187,9 @@ class ProcessPoolExecutor(_OwnPoolExecutor):
     If ``initializer`` raises, the runs that its process was to make are told as errors; it is
     called again, in the same process, for those that come next.
 
-    In each process SIGTERM and SIGINT do what they do by default, also if it is forked from a
-    program that has handlers for them; ``initializer`` may set others.
+    SIGTERM ends a process, and SIGINT (Ctrl+C) raises KeyboardInterrupt in a job unless the
+    program ignores it, also if the process is forked from a program that has handlers for them;
+    ``initializer`` may set others. A process that waits for a job ignores SIGINT.
 
     :param max_workers: how many jobs may run at once; the others wait for their turn
     :param pool_kwargs: ``mp_context``, ``initializer``, ``initargs`` and ``max_tasks_per_child``,

@@ -139,8 +139,10 @@ class RunTimes:
             # Not by _is_current(): this is asked twice in each pass.
             while heap and current.get(heap[0][1]) is not heap[0]:
                 if self._is_current(heap[-1]):
+                    self._are_stale = True  # jobs are compared if times and ids are the same
                     heappop(heap)
                     self._size -= 1
+                    self._are_stale = False
                 else:  # and so are most of them, after many jobs have moved on
                     self._replace_outdated(heap, [])
             if heap:

@@ -141,8 +141,9 @@ class Backlog:
         self._ready_by_job: dict[tuple[str, str], Advance] | None = None
         # The same, but their executors failed: to be handed over once more.
         self.stuck: dict[tuple[str, str], Advance] = {}
-        # Being moved on by a pass, or by one that Ctrl+C has ended.
+        # Being moved on by a pass; if it is not writing, by one that Ctrl+C has ended.
         self.being_written: Sequence[Advance] = ()
+        self.is_writing = False
         self._unclear: dict[tuple[str, str], Advance] = {}
         # Not to be started, for their jobs were changed: listeners are to be told.
         self.dropped: deque[Advance] = deque()
@@ -170,7 +171,7 @@ class Backlog:
     @property
     def unclear(self) -> dict[tuple[str, str], Advance]:
         """Moved on, perhaps: the write failed, and what the store holds could not be read."""
-        if self.being_written:
+        if self.being_written and not self.is_writing:
             self.doubt_writes()
         return self._unclear
 
@@ -376,6 +377,7 @@ class DispatchPass:
 
     def run(self) -> datetime | None:
         """Make the pass; return when to look again, or None if no job waits for a time."""
+        self._backlog.is_writing = False  # Ctrl+C may have left it so
         self._backlog.stepping.begin_pass()
         if self._backlog.stuck:
             self._backlog.release_stuck(self._must_wait)
@@ -385,6 +387,7 @@ class DispatchPass:
 
     def settle(self) -> None:
         """Only find out about the writes that failed; there will be no other pass."""
+        self._backlog.is_writing = False
         for alias, store in self._stores.items():
             self._settle_unclear(alias, store)
             for advance in self._backlog.unclear.values():
@@ -587,23 +590,26 @@ class DispatchPass:
 
     def _write(self, store: BaseJobStore, advances: list[Advance]) -> None:
         """Write advances to the store; start what it accepted, in the order that they have."""
-        self._backlog.being_written = advances
+        backlog = self._backlog
+        backlog.is_writing, backlog.being_written = True, advances
         try:
             missing = _move_on(store, advances)
             # Somebody else removed the missing ones: they are not to run.
             started = [a for a in advances if a.job.id not in missing] if missing else advances
-            self._backlog.make_ready(started)
-            self._backlog.being_written = ()
+            backlog.make_ready(started)
+            backlog.being_written = ()
         except BaseException as exc:
+            backlog.doubt_writes()
             if is_interrupt(exc):  # whoever needs it next looks at what the store holds
                 raise
-            self._backlog.doubt_writes()
             with log_may_fail:
                 self._logger.exception(
                     'Job store "%s" failed to move due jobs on -- looking at what it holds',
                     advances[0].alias,
                 )
             self._settle(store, advances)
+        finally:
+            backlog.is_writing = False
 
     def _settle_unclear(self, alias: str, store: BaseJobStore) -> None:
         """Find out about the writes of earlier passes that failed."""
@@ -633,7 +639,7 @@ class DispatchPass:
                 failures = 0
                 if has_landed:
                     self._backlog.make_ready([advance])
-                del self._backlog.unclear[advance.key]
+                self._backlog.unclear.pop(advance.key, None)
 
         self._may_wait = True
 

@@ -58,14 +58,14 @@ class BoundedStop:
 
     def run(self) -> None:
         scheduler = self._scheduler
-        first: Any = None
+        is_executor = scheduler._handover.is_this_thread_at_it()  # others wait for it
+        begin = scheduler._settle_writes if is_executor else scheduler._hand_over_last_runs
+        first = scheduler._start_beside(begin)
         try:
             try:
-                if scheduler._handover.is_this_thread_at_it():  # an executor calls this
-                    scheduler._hand_over_last_runs()
-                else:
-                    first = scheduler._start_beside(scheduler._hand_over_last_runs)
                 self._join(first)
+                if is_executor:
+                    scheduler._hand_over_ready_runs()
             except BaseException:  # Ctrl+C: running jobs are not waited for
                 self._wait = False
                 raise

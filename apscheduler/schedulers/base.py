@@ -412,9 +412,12 @@ class BaseScheduler(metaclass=ABCMeta):
         return start_beside(func, daemon)
 
     def _hand_over_last_runs(self) -> None:
+        self._settle_writes()
+        self._hand_over_ready_runs()
+
+    def _settle_writes(self) -> None:
         with self._jobstores_lock:
             self._dispatch_pass(self._now(), self._jobstores).settle()
-        self._hand_over_ready_runs()
 
     def _leave_shutdown(self) -> None:
         backlog, self._backlog = self._backlog, Backlog()
@@ -454,7 +457,7 @@ class BaseScheduler(metaclass=ABCMeta):
                 with log_may_fail:
                     self._logger.exception("%r failed to get over a fork", part)
 
-        if was_running and not starting_worker.get():
+        if was_running and starting_worker.get() is None:
             with log_may_fail:
                 self._logger.warning(
                     "This process was forked from one with a running scheduler, which goes on in "

@@ -987,3 +987,23 @@ def test_a_removed_job_does_not_run_though_it_was_due(scheduler: ManualScheduler
     scheduler.remove_job("job")
     scheduler.run_due()
     assert runs == []
+
+
+def test_a_store_may_change_a_job_through_the_scheduler_while_it_moves_it_on(
+    stopped: ManualScheduler,
+) -> None:
+    class Renaming(MemoryJobStore):
+        def update_jobs(self, jobs: Iterable[Job]) -> list[str]:
+            missing = super().update_jobs(jobs)
+            if not runs:
+                stopped.modify_job("a", name="another")
+            return missing
+
+    runs: Counter[str] = Counter()
+    stopped.add_jobstore(Renaming())
+    stopped.start()
+    for job_id in "ab":
+        stopped.add_job(runs.update, "interval", [[job_id]], seconds=60, id=job_id)
+    stopped.advance(90)
+
+    assert runs == {"a": 1, "b": 1}
