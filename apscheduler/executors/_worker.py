@@ -160,7 +160,7 @@ def _initialize(
 
         words = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
         error = BrokenProcessPool(
-            f"The initializer of a worker process failed, or could not be received:\n{words}"
+            f"The initializer of a worker process failed, or could not be unpickled:\n{words}"
         )
 
     return error, signal.getsignal(signal.SIGINT) or signal.SIG_DFL

@@ -235,11 +235,7 @@ class WorkerPool(ThreadPool):
         children: set[Any] = getattr(process, "_children", set())  # there is no public name for it
         for worker in list(self._workers):
             children.discard(worker.process)
-            with suppress(OSError):  # another thread was just closing it
-                worker.close()  # else none would notice the end of the parent
-            if worker is not starting_worker.get():
-                with suppress(OSError):
-                    worker.close_other_end()  # else the parent would not notice its end
+            worker.leave_to_parent()
 
 
 class Worker:
@@ -345,10 +341,15 @@ class Worker:
         if self._connection is not None:
             self._connection.close()
 
-    def close_other_end(self) -> None:
-        """Let go of what the process has of the connection."""
-        if self._other_end is not None:
-            self._other_end.close()
+    def leave_to_parent(self) -> None:
+        """Called in a forked child, or neither it nor the parent would notice the other's end."""
+        ends = [self._connection]
+        if self is not starting_worker.get():  # else that is what this very process has of it
+            ends.append(self._other_end)
+        for end in ends:
+            with suppress(OSError):  # another thread was just closing it
+                if end is not None:
+                    end.close()
 
     def end(self) -> None:
         """Let it end when it has nothing to do."""

@@ -359,6 +359,7 @@ class DispatchPass:
         self._stores = stores
         self._lookup_executor = lookup_executor
         self._backlog = backlog
+        backlog.is_writing = False  # Ctrl+C may have left it so
         self._now = now
         # In UTC, and so of another zone than any run time in a zone with clock changes: then
         # Python compares instants, not the hands of the clock.
@@ -377,7 +378,6 @@ class DispatchPass:
 
     def run(self) -> datetime | None:
         """Make the pass; return when to look again, or None if no job waits for a time."""
-        self._backlog.is_writing = False  # Ctrl+C may have left it so
         self._backlog.stepping.begin_pass()
         if self._backlog.stuck:
             self._backlog.release_stuck(self._must_wait)
@@ -387,7 +387,6 @@ class DispatchPass:
 
     def settle(self) -> None:
         """Only find out about the writes that failed; there will be no other pass."""
-        self._backlog.is_writing = False
         for alias, store in self._stores.items():
             self._settle_unclear(alias, store)
             for advance in self._backlog.unclear.values():

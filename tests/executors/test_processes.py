@@ -306,18 +306,12 @@ def overheard(
 
 @pytest.mark.filterwarnings("ignore:This process .*is multi-threaded:DeprecationWarning")
 def test_a_worker_that_dies_while_it_is_sent_a_run_is_noticed_though_another_has_its_files(
-    overheard: BackgroundScheduler, monkeypatch: pytest.MonkeyPatch
+    overheard: BackgroundScheduler, is_sent: threading.Event
 ) -> None:
     recorder = Recorder(overheard)
     overheard.add_job(leave_a_child)
     [event] = recorder.wait_for(OUTCOMES)
-    send, is_sent = Connection.send_bytes, threading.Event()
-
-    def note_and_send(connection: Connection, message: bytes, *args: Any) -> None:
-        is_sent.set()
-        send(connection, message, *args)
-
-    monkeypatch.setattr(Connection, "send_bytes", note_and_send)
+    is_sent.clear()
     os.kill(event.retval, signal.SIGSTOP)
     overheard.add_job(len, args=[b"x" * 2_000_000])  # more than the connection takes
     assert is_sent.wait(PATIENCE)

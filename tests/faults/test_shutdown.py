@@ -492,6 +492,10 @@ class HangingStore(BytesStore):
         self._hang("get_due_jobs")
         return super().get_due_jobs(now)
 
+    def get_all_jobs(self) -> list[Job]:
+        self._hang("get_all_jobs")
+        return super().get_all_jobs()
+
     def update_job(self, job: Job) -> None:
         super().update_job(job)
         self._hang("update_job")
@@ -503,6 +507,31 @@ class HangingStore(BytesStore):
         if operation == self.operation:
             self.is_asked.set()
             assert self.may_answer.wait(PATIENCE)
+
+
+def test_an_executor_that_shuts_down_waits_no_longer_for_a_job_store_that_hangs() -> None:
+    has_returned = Event()
+
+    class ShuttingDown(ThreadPoolExecutor):
+        def submit_job(self, job: Job, run_times: list[datetime]) -> None:
+            super().submit_job(job, run_times)
+            Thread(target=scheduler.get_jobs, daemon=True).start()
+            assert store.is_asked.wait(PATIENCE)
+            scheduler.shutdown(0.01)
+            has_returned.set()
+
+    store = HangingStore("get_all_jobs")
+    scheduler = BackgroundScheduler(
+        jobstores={"default": store}, executors={"default": ShuttingDown(1)}
+    )
+    recorder = Recorder(scheduler, EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.start()
+    scheduler.add_job(nothing)
+
+    assert has_returned.wait(PATIENCE / 2)
+    assert recorder.events == []
+    store.may_answer.set()
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
 
 
 @pytest.mark.parametrize("wait", [False, 0.2])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -12,17 +11,14 @@ import pytest
 from apscheduler.events import (
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MISSED,
-    EVENT_SCHEDULER_SHUTDOWN,
     JobExecutionEvent,
 )
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.job import Job
-from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.testing import ManualScheduler
 from tests import jobs
-from tests.recorder import OUTCOMES, PATIENCE, Recorder
+from tests.recorder import OUTCOMES, Recorder
 
 from .conftest import MARCH_1
 
@@ -141,41 +137,3 @@ def test_a_shutdown_by_an_executor_still_hands_the_others_over(wait: bool | floa
 
 
 MARCH_1_2020 = MARCH_1.replace(year=2020)
-
-
-class HangingStore(MemoryJobStore):
-    """Gives no answer to whoever wants all jobs, until it may."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_asked, self.may_answer = Event(), Event()
-
-    def get_all_jobs(self) -> list[Job]:
-        self.is_asked.set()
-        assert self.may_answer.wait(PATIENCE)
-        return super().get_all_jobs()
-
-
-def test_a_shutdown_by_an_executor_waits_no_longer_for_a_store_that_hangs() -> None:
-    has_returned = Event()
-
-    class ShuttingDown(ThreadPoolExecutor):
-        def submit_job(self, job: Any, run_times: list[datetime]) -> None:
-            super().submit_job(job, run_times)
-            Thread(target=scheduler.get_jobs, daemon=True).start()
-            assert store.is_asked.wait(PATIENCE)
-            scheduler.shutdown(0.01)
-            has_returned.set()
-
-    store = HangingStore()
-    scheduler = BackgroundScheduler(
-        jobstores={"default": store}, executors={"default": ShuttingDown(1)}
-    )
-    recorder = Recorder(scheduler, EVENT_SCHEDULER_SHUTDOWN)
-    scheduler.start()
-    scheduler.add_job(jobs.nothing)
-
-    assert has_returned.wait(PATIENCE / 2)
-    assert recorder.events == []
-    store.may_answer.set()
-    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
