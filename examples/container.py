@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from queue import SimpleQueue
 from time import sleep
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -26,17 +25,18 @@ def work() -> None:
 def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     # The handler only takes note, for a signal may also come before start(), or a second time.
-    signals: SimpleQueue[int] = SimpleQueue()
+    received: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: signals.put(number))
+        signal.signal(number, lambda number, frame: received.append(number))
 
     scheduler = BackgroundScheduler()
     scheduler.add_job(work, "interval", seconds=2)
     scheduler.start()
     print(f"process {os.getpid()} is running", flush=True)
 
-    received = signals.get()
-    print(f"stopping because of {signal.Signals(received).name}", flush=True)
+    while not received:
+        sleep(0.5)  # briefly: a signal that another thread takes ends no sleep
+    print(f"stopping because of {signal.Signals(received[0]).name}", flush=True)
     scheduler.shutdown(wait=GRACE)
     print("stopped", flush=True)
 

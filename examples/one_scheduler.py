@@ -6,7 +6,8 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
+from time import sleep
 from typing import IO
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -61,6 +62,7 @@ if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
         started = start_in_one_process(scheduler, "scheduler.lock")
         print(f"process {os.getpid()} {'runs jobs' if started else 'waits'}", flush=True)
-        Event().wait()
+        while True:
+            sleep(0.5)  # briefly: a signal that another thread takes ends no sleep
     if scheduler.running:
         scheduler.shutdown()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from queue import SimpleQueue
+from time import sleep
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -23,16 +23,17 @@ def send_mail(to: str) -> None:
 
 def run_scheduler() -> None:
     """The process that runs jobs: python examples/web_and_scheduler.py scheduler"""
-    # A signal may come between any two steps of this thread: put() bears that.
-    signals: SimpleQueue[int] = SimpleQueue()
+    # The handler only takes note: a signal may come between any two steps of this thread.
+    received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: signals.put(number))
+        signal.signal(number, lambda number, frame: received.append(number))
 
     scheduler = BackgroundScheduler(CONFIGURATION)
     scheduler.add_jobstore("memory", "here")  # for what concerns this process only
     scheduler.add_job(scheduler.wakeup, "interval", seconds=1, jobstore="here")
     scheduler.start()
-    signals.get()
+    while not received:
+        sleep(0.5)  # briefly: a signal that another thread takes ends no sleep
     scheduler.shutdown()
 
 

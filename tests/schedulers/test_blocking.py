@@ -17,6 +17,7 @@ from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_SCHEDULER_STARTED
 from apscheduler.schedulers import SchedulerAlreadyRunningError
 from apscheduler.schedulers.blocking import BlockingScheduler
 from tests import jobs
+from tests.programs import run_program
 from tests.recorder import PATIENCE, Recorder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -132,7 +133,9 @@ def test_the_loop_looks_at_least_once_a_minute(scheduler: BlockingScheduler) -> 
 
     scheduler = Watched(timezone=timezone.utc)
     scheduler.add_job(jobs.nothing, "interval", hours=1)
-    scheduler.start()
+    thread = threading.Thread(target=scheduler.start)  # the main thread wakes for signals, too
+    thread.start()
+    thread.join(PATIENCE)
     assert waits == [0, 60, 60]
 
 
@@ -177,3 +180,26 @@ def test_ctrl_c_raises_keyboard_interrupt_from_start() -> None:
     out, err = process.communicate(timeout=PATIENCE)
     assert (out, err) == ("stopped by the user\nrunning: False\n", "")
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows has none")
+def test_a_signal_that_another_thread_takes_is_handled_soon(tmp_path: Path) -> None:
+    result = run_program(TAKEN_BY_A_THREAD, tmp_path)
+    assert (result.stdout, result.stderr) == ("asked to stop\n", "")
+
+
+TAKEN_BY_A_THREAD = """
+import signal, threading
+from apscheduler.schedulers.blocking import BlockingScheduler
+
+def stop(*args):
+    print("asked to stop")
+    scheduler.shutdown()
+
+signal.signal(signal.SIGTERM, stop)
+scheduler = BlockingScheduler()
+strike = threading.Timer(0.3, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+strike.start()  # in a thread that is not the scheduler's, while that one waits
+scheduler.add_job(print, "interval", hours=1)
+scheduler.start()
+"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from queue import SimpleQueue
+from time import sleep
 from typing import Any
 
 from django.conf import settings
@@ -17,16 +17,17 @@ class Command(BaseCommand):
     help = "Run the scheduled jobs."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # A signal may come between any two steps of this thread: put() bears that.
-        signals: SimpleQueue[int] = SimpleQueue()
+        # The handler only takes note: a signal may come between any two steps of this thread.
+        received: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, frame: signals.put(number))
+            signal.signal(number, lambda number, frame: received.append(number))
 
         scheduler = BackgroundScheduler(timezone=settings.TIME_ZONE)
         scheduler.add_job(clear_sessions, "interval", seconds=1)
         scheduler.start()
         self.stdout.write("Running jobs; press Ctrl+C to stop")
         self.stdout.flush()
-        signals.get()
+        while not received:
+            sleep(0.5)  # briefly: a signal that another thread takes ends no sleep
         scheduler.shutdown()
         self.stdout.write("Stopped")
