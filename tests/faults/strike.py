@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dis
 import faulthandler
 import linecache
 import shutil
@@ -98,7 +99,14 @@ class Strike:
             return False
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
         is_own = frame.f_code.co_filename.startswith(PACKAGE)
-        return not is_own or line.startswith(("with ", "finally")) or not _is_amid_handover(frame)
+        ends_block = line.startswith("finally") or (line.startswith("with ") and _leaves(frame))
+        return not is_own or ends_block or not _is_amid_handover(frame)
+
+
+def _leaves(frame: FrameType) -> bool:
+    """Tell whether the "with" of the current line is left: entering it begins with its subject."""
+    instruction = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+    return not instruction.startswith("LOAD_") or instruction == "LOAD_CONST"
 
 
 def _is_amid_handover(frame: FrameType | None) -> bool:
