@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from threading import Event, Lock
+from math import inf
+from threading import TIMEOUT_MAX, Event, Lock, current_thread, main_thread
+from time import monotonic
+
+# The longest that the main thread waits at a time. A signal that comes while another thread starts
+# may be taken by that one: Python then calls the handler when the main thread wakes next.
+SIGNAL_SECONDS = 1.0
 
 
 class Flag(Event):
@@ -36,8 +42,13 @@ class Flag(Event):
         :param timeout: how many seconds to wait at the most; None: for ever
         :return: whether it is set
         """
-        is_set = self._cleared.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
-        if is_set:
-            self.set()
+        at_most = SIGNAL_SECONDS if current_thread() is main_thread() else TIMEOUT_MAX
+        seconds = inf if timeout is None else max(timeout, 0.0)
+        end = monotonic() + seconds
+        while not self._cleared.acquire(timeout=min(seconds, at_most)):
+            seconds = end - monotonic()
+            if seconds <= 0:
+                return False
 
-        return is_set
+        self.set()
+        return True

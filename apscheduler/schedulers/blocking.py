@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from threading import current_thread, main_thread
-from time import monotonic
 from typing import Any
 
 from ._flag import Flag
 from .base import MAX_WAIT, BaseScheduler
-
-# The longest that the main thread waits at a time. A signal that comes while another thread starts
-# may be taken by that one: Python then calls the handler when the main thread wakes next.
-SIGNAL_SECONDS = 1.0
 
 
 class BlockingScheduler(BaseScheduler):
@@ -61,7 +55,7 @@ class BlockingScheduler(BaseScheduler):
         event = self._event
         wait_seconds: float | None = 0.0
         while self._is_current_loop(event):
-            _wait(event, MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT))
+            event.wait(MAX_WAIT if wait_seconds is None else min(wait_seconds, MAX_WAIT))
             event.clear()
             wait_seconds = self._look()
 
@@ -72,16 +66,3 @@ class BlockingScheduler(BaseScheduler):
     def wakeup(self) -> None:
         if self._event is not None:
             self._event.set()
-
-
-def _wait(event: Any, seconds: float) -> None:
-    """Wait for an event, and wake now and then in the main thread, for signals."""
-    if current_thread() is not main_thread():
-        event.wait(seconds)
-        return
-
-    end = monotonic() + seconds
-    while not event.wait(min(seconds, SIGNAL_SECONDS)):
-        seconds = end - monotonic()
-        if seconds <= 0:
-            return
