@@ -8,7 +8,9 @@ is only a way to name one. Zones are handed out as :class:`zoneinfo.ZoneInfo` or
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone, tzinfo
+from math import inf
 from typing import Any, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -250,6 +252,21 @@ def is_later(first: datetime, second: datetime) -> bool:
     hour that is repeated when the clocks go back; those of two zones it compares as instants.
     """
     return first.astimezone(UTC) > second.astimezone(UTC)
+
+
+def is_same_instant(first: datetime | None, second: datetime) -> bool:
+    """Compare instants, not readings of clocks."""
+    return first is not None and first.timestamp() == second.timestamp()
+
+
+def earliest(times: Iterable[datetime | None]) -> datetime | None:
+    """Return the earliest of some instants; None stands for never."""
+    first, least = None, inf
+    for time in times:
+        if time is not None and (timestamp := time.timestamp()) < least:
+            first, least = time, timestamp
+
+    return first
 
 
 def localize(dt: datetime, tzinfo: tzinfo) -> datetime:

@@ -12,7 +12,7 @@ from .._log import log_may_fail
 from ..job import Job
 from ..jobstores.base import BaseJobStore, ConflictingIdError
 from ..triggers.base import BaseTrigger
-from ._dispatch import Backlog
+from ._backlog import Backlog
 from ._interrupts import is_interrupt
 
 # Before any schedule that people write: what has no time to run from here on never has one.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._log import log_may_fail
-from .._time import is_later
+from .._time import is_later, is_same_instant
 from ..triggers.base import jitter_of
 from ._interrupts import is_interrupt
 
@@ -204,7 +204,7 @@ def _decide(
         before = now + by
         try:
             new = job.trigger.get_fire_time_after_set_back(old, before, now)
-            if by > _MUCH and (_is_same_instant(new, old) or not is_later(before, new)):
+            if by > _MUCH and (is_same_instant(new, old) or not is_later(before, new)):
                 new = _first_new_time(job.trigger, new, before, now, note.shown)
         except BaseException as exc:
             if is_interrupt(exc):
@@ -212,7 +212,7 @@ def _decide(
             with log_may_fail:
                 logger.exception('The trigger of job "%s" failed -- its run time stays', job)
         else:
-            if not _is_same_instant(new, old):
+            if not is_same_instant(new, old):
                 moves[job.id] = _Move(old, new)
 
     return moves
@@ -254,10 +254,5 @@ def _is_set_by_hand(trigger: BaseTrigger, waited_for: datetime, before: datetime
     return waited_for.timestamp() > second.timestamp() + jitter_of(trigger)
 
 
-def _is_same_instant(first: datetime, second: datetime) -> bool:
-    return first.timestamp() == second.timestamp()
-
-
 def _has_old_time(job: Job, moves: dict[str, _Move]) -> bool:
-    run_time = job.next_run_time
-    return run_time is not None and _is_same_instant(run_time, moves[job.id].old)
+    return is_same_instant(job.next_run_time, moves[job.id].old)

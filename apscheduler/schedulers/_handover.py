@@ -22,7 +22,7 @@ from ..events import (
     SchedulerEvent,
 )
 from ..executors.base import BaseExecutor, MaxInstancesReachedError
-from ._dispatch import Advance, Backlog
+from ._backlog import Advance, Backlog
 from ._interrupts import is_interrupt
 
 if TYPE_CHECKING:

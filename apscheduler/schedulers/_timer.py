@@ -16,7 +16,7 @@ from .._log import log_may_fail
 from ..executors._leftovers import HoldsRuns
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS, own_submission
 from ..executors.base import BaseExecutor
-from ._dispatch import Backlog
+from ._backlog import Backlog
 from ._interrupts import is_amid_own_work
 from ._stopping import EXIT_SECONDS, STORE_SECONDS
 from .base import MAX_WAIT, STATE_STOPPED, BaseScheduler

@@ -19,7 +19,7 @@ from .._context import starting_worker
 from .._log import is_logged, log_may_fail
 from .._refs import takes_keyword, undefined
 from .._settings import suggest
-from .._time import astimezone, is_later
+from .._time import astimezone, earliest, is_later
 from ..events import (
     EVENT_ALL,
     EVENT_ALL_JOBS_REMOVED,
@@ -50,6 +50,7 @@ from ..jobstores.memory import MemoryJobStore
 from ..triggers.base import BaseTrigger
 from . import SchedulerAlreadyRunningError, SchedulerNotRunningError
 from ._adding import Adding, Entries, Entry, check_ever_runs, first_run_time
+from ._backlog import Backlog
 from ._clock import ClockWatch
 from ._config import (
     DEFAULT_RETRY_INTERVAL,
@@ -60,7 +61,7 @@ from ._config import (
     warn_of_unknown,
     warn_of_unprefixed,
 )
-from ._dispatch import Backlog, DispatchPass, earliest
+from ._dispatch import DispatchPass
 from ._forks import follow_forks
 from ._handover import Handover, is_free_within
 from ._interrupts import is_amid_own_work, is_interrupt

@@ -9,11 +9,10 @@ from datetime import datetime, timedelta, timezone
 from itertools import count
 from typing import Any
 
-from .._time import convert_to_datetime, is_later
+from .._time import convert_to_datetime, earliest, is_later
 from ..executors.base import BaseExecutor, Runs, complete
 from ..job import Job
 from ..schedulers import SchedulerNotRunningError
-from ..schedulers._dispatch import earliest
 from ..schedulers._with import WithBlock
 from ..triggers.base import BaseTrigger
 
