@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from operator import itemgetter
 
 from ..job import Job
-from ._run_times import Entry, RunTimes
+from ._heaps import Entry
+from ._run_times import RunTimes
 from .base import BaseJobStore, ConflictingIdError, JobLookupError
 
 _FEW = 8  # so many are put one by one: the loops for many have to be set up, too

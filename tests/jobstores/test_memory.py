@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from itertools import count
 from types import FrameType
 from typing import Any
 
@@ -12,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apscheduler.job import Job
-from apscheduler.jobstores import _run_times, memory
+from apscheduler.jobstores import _heaps, _run_times, memory
 from apscheduler.jobstores.base import ConflictingIdError, JobLookupError
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.testing import ManualScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 from tests import jobs
 
 MARCH_1 = datetime(2030, 3, 1, tzinfo=timezone.utc)
+HOURLY = IntervalTrigger(hours=1, timezone=timezone.utc)
 scheduler = ManualScheduler()
 
 
@@ -33,7 +37,7 @@ def make_job(id: str, second: int | None) -> Job:
         func=jobs.nothing,
         args=(),
         kwargs={},
-        trigger=scheduler._create_trigger("interval", {"hours": 1}),
+        trigger=HOURLY,
         next_run_time=at(second),
     )
 
@@ -141,40 +145,44 @@ def test_it_answers_as_a_sorted_list_would(steps: list[tuple[str, int | None]], 
     assert sorted(found[len(waiting) :]) == sorted(paused)
 
 
-class Interrupt:
-    """Raises KeyboardInterrupt at one line of those that a store comes to, as Ctrl+C may do."""
+class Strike:
+    """Does something at one line of those that a store comes to, as a signal handler may."""
 
-    FILES = tuple(module.__file__ or "" for module in (memory, _run_times))
+    FILES = tuple(module.__file__ or "" for module in (memory, _heaps, _run_times))
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, action: Callable[[], object]) -> None:
         self.lines_left = at
+        self.action = action
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename not in self.FILES:
+        # Jobs whose times and ids are the same are compared.
+        if frame.f_code.co_filename not in self.FILES and frame.f_code is not Job.__eq__.__code__:
             return None
         if event == "line":
             self.lines_left -= 1
-            if self.lines_left < 0:
-                raise KeyboardInterrupt
+            if self.lines_left == -1:
+                self.action()
         return self
 
 
-def put_and_take_out(store: MemoryJobStore) -> None:
+def put_and_take_out(store: MemoryJobStore) -> Iterator[object]:
     """Let heaps begin, become mostly outdated, and end; few jobs and many at once."""
-    store.add_job(make_job("first", 30))
-    store.add_jobs([make_job(str(number), 60 * number) for number in range(10)])
-    store.remove_job("first")
-    for minute in range(9):
-        store.update_jobs([make_job(str(number), 60 * minute + 7) for number in range(10)])
-        store.get_next_run_time()
-    store.update_job(make_job("5", 90))
+    yield store.add_job(make_job("first", 30))
+    yield store.add_jobs([make_job(str(number), 60 * number) for number in range(8)])
+    yield store.remove_job("first")
+    for minute in range(10):
+        moved = [make_job(str(number), 60 * minute + 7) for number in range(8)]
+        yield store.update_jobs(moved)
+        yield store.get_next_run_time()
+    for _ in range(3):
+        yield store.update_job(make_job("5", 90))
     for number in range(4):
-        store.remove_job(str(number))
-        store.get_next_run_time()
-    store.get_due_jobs(MARCH_1)
-    store.get_next_run_time_after(MARCH_1 + timedelta(seconds=600))
-    store.remove_all_jobs()
-    store.add_job(make_job("last", 30))
+        yield store.remove_job(str(number))
+        yield store.get_next_run_time()
+    yield store.get_due_jobs(MARCH_1)
+    yield store.get_next_run_time_after(MARCH_1 + timedelta(seconds=600))
+    yield store.remove_all_jobs()
+    yield store.add_job(make_job("last", 30))
 
 
 def has_all(store: MemoryJobStore) -> bool:
@@ -184,24 +192,69 @@ def has_all(store: MemoryJobStore) -> bool:
     return due == times and store.get_next_run_time() == min(due, default=None)
 
 
-def test_ctrl_c_hides_no_job_wherever_it_strikes() -> None:
-    struck = 0
-    while True:
+def strike_at_each_line(action: Callable[[MemoryJobStore], object]) -> Iterator[MemoryJobStore]:
+    """Yield the store after the step that was struck, for each line at which it can be."""
+    struck: list[bool] = []
+
+    def strike() -> None:
+        sys.settrace(None)
+        struck.append(True)
+        action(store)
+
+    for at in count():
         store = MemoryJobStore()
+        steps = put_and_take_out(store)
         before = sys.gettrace()
-        sys.settrace(Interrupt(struck))
+        sys.settrace(Strike(at, strike))
         try:
-            put_and_take_out(store)
-        except KeyboardInterrupt:
-            struck += 1
-        else:
-            break
+            while not struck:
+                next(steps)
+        except StopIteration:
+            return
+        except (KeyboardInterrupt, JobLookupError):
+            pass
         finally:
             sys.settrace(before)
 
+        struck.clear()
+        yield store
+
+
+def test_ctrl_c_hides_no_job_wherever_it_strikes() -> None:
+    def interrupt(store: MemoryJobStore) -> None:
+        raise KeyboardInterrupt
+
+    struck = 0
+    for struck, store in enumerate(strike_at_each_line(interrupt)):
         assert has_all(store), struck
         for second in (30, 90):
             store.update_jobs([make_job(job.id, second) for job in store.get_all_jobs()])
             assert has_all(store), struck
 
-    assert struck > 500
+    assert struck > 500, struck
+
+
+def add_and_move(store: MemoryJobStore) -> None:
+    store.add_job(make_job("of the handler", 45))
+    store.update_jobs([make_job(job.id, 20) for job in store.get_all_jobs()])
+
+
+def look_and_add(store: MemoryJobStore) -> None:
+    store.get_due_jobs(MARCH_1 + timedelta(days=1))
+    store.add_job(make_job("of the handler", 45))
+
+
+def remove_all_but_one(store: MemoryJobStore) -> None:
+    for job in store.get_all_jobs()[1:]:
+        store.remove_job(job.id)
+
+
+@pytest.mark.parametrize("handle", [add_and_move, look_and_add, remove_all_but_one])
+def test_a_signal_handler_that_changes_jobs_hides_none_wherever_it_strikes(
+    handle: Callable[[MemoryJobStore], object],
+) -> None:
+    struck = 0
+    for struck, store in enumerate(strike_at_each_line(handle)):
+        assert has_all(store), struck
+
+    assert struck > 500, struck
