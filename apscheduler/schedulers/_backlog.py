@@ -207,7 +207,7 @@ class Backlog:
         is_held = advance.ends if stored is None else advance.is_held_by(stored)
         if is_held:
             self.make_ready([advance])
-        del self.unclear[advance.key]
+        self.unclear.pop(advance.key, None)  # a signal handler may have cleared it up meanwhile
         return is_held
 
     def forget_store(self, alias: str) -> None:

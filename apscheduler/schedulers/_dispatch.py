@@ -56,7 +56,6 @@ class DispatchPass:
         self._stores = stores
         self._lookup_executor = lookup_executor
         self._backlog = backlog
-        backlog.is_writing = False  # Ctrl+C may have left it so
         self._now = now
         # In UTC, and so of another zone than any run time in a zone with clock changes: then
         # Python compares instants, not the hands of the clock.
@@ -79,12 +78,15 @@ class DispatchPass:
         if self._backlog.stuck:
             self._backlog.release_stuck(self._must_wait)
         self._may_wait = bool(self._backlog.ready or self._backlog.stuck)
-        looks = [self._process_store(alias, store) for alias, store in self._stores.items()]
-        return earliest(looks)
+        return earliest(
+            self._process_store(alias, store)
+            for alias, store in list(self._stores.items())
+            if self._stores.get(alias) is store  # it may be removed meanwhile
+        )
 
     def settle(self) -> None:
         """Only find out about the writes that failed; there will be no other pass."""
-        for alias, store in self._stores.items():
+        for alias, store in list(self._stores.items()):
             self._settle_unclear(alias, store)
             for advance in self._backlog.unclear.values():
                 if advance.alias == alias:
@@ -287,8 +289,8 @@ class DispatchPass:
     def _write(self, store: BaseJobStore, advances: list[Advance]) -> None:
         """Write advances to the store; start what it accepted, in the order that they have."""
         backlog = self._backlog
-        backlog.is_writing, backlog.being_written = True, advances
         try:
+            backlog.is_writing, backlog.being_written = True, advances
             missing = _move_on(store, advances)
             # Somebody else removed the missing ones: they are not to run.
             started = [a for a in advances if a.job.id not in missing] if missing else advances

@@ -6,7 +6,6 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from datetime import timedelta, timezone
-from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,7 +61,7 @@ class Handover:
         self._outcome_lock = scheduler._create_lock()
         self._early_outcomes: dict[tuple[str | None, str], Held] = {}
         # The thread that hands a run over with the submission lock, and what it is to tell then.
-        self._submitter: int | None = None
+        self._submitter: Any = None
         self._put_off: deque[SchedulerEvent] = deque()
         self.is_held = False  # while the scheduler is paused, what is ready waits
         # For each thread that runs jobs as it hands them over: a lock that it holds meanwhile.
@@ -99,7 +98,7 @@ class Handover:
 
     def is_this_thread_at_it(self) -> bool:
         """Tell whether this thread hands runs over with the lock; others wait for it to end."""
-        return self._submitter == get_ident()
+        return bool(self._submitter == self._scheduler._get_ident())
 
     def runs_inline(self) -> bool:
         """Tell whether any thread runs jobs as it hands them over: it hands over the rest, too."""
@@ -137,7 +136,7 @@ class Handover:
         advance: Advance | None = None
         executor: BaseExecutor | None = None
         is_heard = runs_inline = False
-        me = get_ident()
+        me = self._scheduler._get_ident()
         outer = me if self._submitter == me else None  # another thread notes itself
         try:
             with self._submission_lock:

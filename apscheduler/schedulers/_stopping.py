@@ -52,37 +52,45 @@ class BoundedStop:
         self._scheduler = scheduler
         self._wait = wait
         self._deadline = monotonic() + wait
+        self._first: Any = None  # the thread that settles writes and hands over
         self._guard = Lock()
+        self._is_closing = False
         self._is_closed = False
         self._is_left_behind = False
 
     def run(self) -> None:
-        scheduler = self._scheduler
-        is_executor = scheduler._handover.is_this_thread_at_it()  # others wait for it
-        begin = scheduler._settle_writes if is_executor else scheduler._hand_over_last_runs
-        first = scheduler._start_beside(begin)
         try:
-            try:
-                self._join(first)
-                if is_executor:
-                    scheduler._hand_over_ready_runs()
-            except BaseException:  # Ctrl+C: running jobs are not waited for
-                self._wait = False
-                raise
-            finally:
-                left = max(self._deadline - monotonic(), 0.0)
-                scheduler._stop_executors(False if self._wait is False else left)
-        except BaseException:
-            self._deadline = monotonic()  # nor is anything else
+            self._stop_executors()
+            self._stop_jobstores()
+        except BaseException:  # Ctrl+C: nothing is waited for, but all is stopped
+            self._wait, self._deadline = False, monotonic()
+            if self._scheduler._shutting_down:
+                try:
+                    self._stop_executors()
+                finally:
+                    self._stop_jobstores()
             raise
-        finally:
-            closing = scheduler._start_beside(lambda: self._close(first))
-            try:
-                if self._wait is False and scheduler._handover.runs_inline():
-                    scheduler._start_beside(lambda: self._keep_up(closing), daemon=False)
-                self._join(closing)
-            finally:
-                self._leave()
+
+    def _stop_executors(self) -> None:
+        """Stop them after they were given what is ready; those that have been stopped bear it."""
+        scheduler = self._scheduler
+        # Those beside this thread cannot hand over while an executor that calls this does so.
+        is_executor = scheduler._handover.is_this_thread_at_it()
+        begin = scheduler._settle_writes if is_executor else scheduler._hand_over_last_runs
+        self._first = scheduler._start_beside(begin)
+        self._join(self._first)
+        if is_executor:
+            scheduler._hand_over_ready_runs()
+        left = max(self._deadline - monotonic(), 0.0)
+        scheduler._stop_executors(False if self._wait is False else left)
+
+    def _stop_jobstores(self) -> None:
+        first = self._first
+        closing = self._scheduler._start_beside(lambda: self._close(first))
+        if self._wait is False and self._scheduler._handover.runs_inline():
+            self._scheduler._start_beside(lambda: self._keep_up(closing), daemon=False)
+        self._join(closing)
+        self._leave()
 
     def _join(self, thread: Any) -> None:
         if thread is not None:
@@ -98,6 +106,11 @@ class BoundedStop:
         """Close the job stores after what came before; leave if the caller did not wait."""
         if first is not None:
             first.join()
+        with self._guard:
+            if self._is_closing:
+                return
+            self._is_closing = True
+
         try:
             self._scheduler._stop_jobstores()
         finally:

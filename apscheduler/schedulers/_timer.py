@@ -339,9 +339,10 @@ class EventLoopScheduler(BaseScheduler, HoldsRuns):
         self._note_whether_runs_are_held(True)  # the loop may end before the shutdown does
 
     def shutdown(self, wait: bool | float = True) -> Any:
+        is_amid = is_amid_own_work()
         self._enter_shutdown(wait)
         self._on_loop(self._stop_timer)
-        self._stop(wait)
+        self._stop(wait, is_amid)
 
     def _stop_now(self, wait: bool | float) -> None:
         super()._stop_now(wait)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
-from threading import RLock
+from threading import RLock, get_ident
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -368,8 +368,9 @@ class BaseScheduler(metaclass=ABCMeta):
             answer are waited for only if it is True
         :raises SchedulerNotRunningError: if the scheduler is stopped
         """
+        is_amid = is_amid_own_work()  # first: Ctrl+C may strike while this is being found out
         self._enter_shutdown(wait)
-        self._stop(wait)
+        self._stop(wait, is_amid)
 
     def _enter_shutdown(self, wait: bool | float) -> None:
         """Enter the stopped state: no pass will begin any more."""
@@ -381,9 +382,13 @@ class BaseScheduler(metaclass=ABCMeta):
             self.state = STATE_STOPPED
             self._handover.is_held = False
 
-    def _stop(self, wait: bool | float) -> None:
-        """Stop everything that was started."""
-        if is_amid_own_work():  # to wait for others would be to wait for ever
+    def _stop(self, wait: bool | float, is_amid: bool) -> None:
+        """
+        Stop everything that was started.
+
+        :param is_amid: whether a signal handler that interrupted the scheduler calls this
+        """
+        if is_amid:  # to wait for others would be to wait for ever
             self._start_beside(lambda: self._stop_now(wait), daemon=False)
         else:
             self._stop_now(wait)
@@ -422,9 +427,11 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _leave_shutdown(self) -> None:
         backlog, self._backlog = self._backlog, Backlog()
-        if not self._handover.runs_inline():  # else that thread makes the rest
-            self._handover.drop(backlog)
-        self._shutting_down = False
+        try:
+            if not self._handover.runs_inline():  # else that thread makes the rest
+                self._handover.drop(backlog)
+        finally:
+            self._shutting_down = False
         with log_may_fail:
             self._logger.info("Scheduler has been shut down")
         self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
@@ -502,8 +509,17 @@ class BaseScheduler(metaclass=ABCMeta):
         """Wait for jobs that run in the threads that hand them over, but for one that asks."""
         if wait is False:
             return
-        if self._handover.wait_for_inline(None if wait is True else wait):
-            self._handover.hand_over(self._backlog)  # what came after they had looked
+        deadline = None if wait is True else monotonic() + wait
+        if not self._handover.wait_for_inline(None if wait is True else wait):
+            return
+
+        # What came after they had looked
+        if deadline is None:
+            self._hand_over_ready_runs()
+        else:
+            beside = self._start_beside(self._hand_over_ready_runs)
+            if beside is not None:
+                beside.join(max(deadline - monotonic(), 0.0))
 
     def _stop_jobstores(self) -> None:
         with self._jobstores_lock:
@@ -1308,6 +1324,7 @@ class BaseScheduler(metaclass=ABCMeta):
             scheduler is paused
         """
         backlog = self._backlog
+        before = self._now()
         next_look = self._advance_due_jobs()
         self._hand_over_ready_runs()
         if self._backlog is not backlog:
@@ -1322,7 +1339,9 @@ class BaseScheduler(metaclass=ABCMeta):
                 self._logger.debug("No jobs; waiting until a job is added")
             return None
 
-        wait_seconds = max(next_look.timestamp() - self._now().timestamp(), 0.0)
+        # The clock may have been set back since the pass has read it.
+        now = max(before.timestamp(), self._now().timestamp())
+        wait_seconds = max(next_look.timestamp() - now, 0.0)
         if is_logged(self._logger, logging.DEBUG):
             with log_may_fail:
                 self._logger.debug(
@@ -1351,6 +1370,7 @@ class BaseScheduler(metaclass=ABCMeta):
                 return None
 
             now = self._read_clock()
+            self._next_look = None  # whatever is added meanwhile has the loop look once more
             self._next_look = self._dispatch_pass(now, self._jobstores).run()
             if len(self._jobstores) > 1 and self._backlog.ready:
                 self._handover.put_in_order(self._backlog)
@@ -1396,6 +1416,9 @@ class BaseScheduler(metaclass=ABCMeta):
 
     # For executors that run jobs in the thread that hands them over.
     _is_interrupt = staticmethod(is_interrupt)
+
+    # Tells threads apart, or what the framework has in their place.
+    _get_ident: Callable[[], Any] = staticmethod(get_ident)
 
     # --- hooks and look-ups --------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ class GeventScheduler(WithBlock, BlockingScheduler):
     """
 
     _greenlet: Any = None
+    _get_ident = staticmethod(gevent.getcurrent)
     _hub: Any = None  # that of the thread in which it runs
 
     def start(self, *args: Any, **kwargs: Any) -> Any:
@@ -108,14 +109,14 @@ class GeventScheduler(WithBlock, BlockingScheduler):
                     "greenlets of its thread have their turn"
                 )
 
-    def _stop(self, wait: bool | float) -> None:
+    def _stop(self, wait: bool | float, is_amid: bool) -> None:
         if gevent.getcurrent() is gevent.get_hub():
             # Of a signal handler that struck while all greenlets waited; the hub must not wait,
             # and if it was about to, it would not look for what is spawned here.
             stop = partial(gevent.spawn, self._stop_now, wait)
             gevent.get_hub().loop.run_callback_threadsafe(stop)
         else:
-            super()._stop(wait)
+            super()._stop(wait, is_amid)
 
     def _stop_now(self, wait: bool | float) -> None:
         greenlet, hub = self._greenlet, self._hub

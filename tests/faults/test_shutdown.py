@@ -673,9 +673,8 @@ def test_ctrl_c_amid_a_shutdown_of_many_seconds_waits_for_no_job_store_that_hang
 
     store.may_answer.set()
     recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
-    assert len(timeouts) == 2
-    assert timeouts[0] > timeouts[1]
-    assert timeouts[1] <= STORE_SECONDS
+    assert timeouts[0] > STORE_SECONDS
+    assert max(timeouts[1:]) <= STORE_SECONDS
 
 
 class InterruptedShutdown(DebugExecutor):
