@@ -648,6 +648,64 @@ def test_ctrl_c_amid_a_shutdown_that_does_not_wait_for_ever_still_has_all_stoppe
     scheduler.shutdown()
 
 
+@pytest.mark.parametrize("wait", [False, 0.2])
+@pytest.mark.parametrize("strikes_at", [1, 2])
+def test_ctrl_c_as_a_shutdown_starts_a_thread_leaves_nothing_running(
+    strikes_at: int, wait: bool | float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = Thread.start, []
+
+    def interrupted(thread: Thread) -> None:
+        start(thread)
+        if threading.current_thread() is main_thread():
+            started.append(thread)
+            if len(started) == strikes_at:
+                raise KeyboardInterrupt
+
+    scheduler = BackgroundScheduler()
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.shutdown(wait)
+
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.start()
+    scheduler.add_job(nothing)
+    recorder.wait_for(EVENT_JOB_EXECUTED)
+    scheduler.shutdown()
+    assert len(recorder.of(EVENT_SCHEDULER_SHUTDOWN)) == 2
+
+
+def test_a_job_that_runs_where_it_is_handed_over_and_an_executor_that_hangs_bound_a_shutdown() -> (
+    None
+):
+    begun, asked, goes_on = Event(), Event(), Event()
+    answered: list[bool] = []
+
+    def hang() -> None:
+        asked.set()
+        answered.append(goes_on.wait(PATIENCE))
+
+    executors = {"default": DebugExecutor(), "hanging": HangingExecutor(hang)}
+    scheduler = BackgroundScheduler(executors=executors)
+    recorder = Recorder(scheduler)
+    scheduler.start(paused=True)
+    scheduler.add_job(lambda: begun.set() or goes_on.wait(PATIENCE), id="a")
+    scheduler.add_job(nothing, executor="hanging", id="b")
+    scheduler.resume()
+    assert begun.wait(PATIENCE)
+
+    scheduler.shutdown(0.2)
+
+    assert asked.is_set()
+    assert not answered
+    goes_on.set()
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    assert sorted(event.job_id for event in recorder.wait_for(OUTCOMES, 2)) == ["a", "b"]
+
+
 def test_ctrl_c_amid_a_shutdown_of_many_seconds_waits_for_no_job_store_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Event, Thread, Timer, get_ident
+from typing import Any
 
 import gevent
 import pytest
@@ -20,6 +21,7 @@ from apscheduler.events import (
     SchedulerEvent,
 )
 from apscheduler.executors.base import LoopEndedError
+from apscheduler.executors.gevent import GeventExecutor
 from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.gevent import GeventScheduler
 from tests.jobs import nothing
@@ -115,6 +117,38 @@ def test_other_greenlets_run_while_it_waits() -> None:
     with GeventScheduler() as scheduler:
         scheduler.add_job(print, "interval", hours=1)
         assert gevent.spawn(lambda: "ran").get(timeout=30) == "ran"
+
+
+class SlowToSubmit(GeventExecutor):
+    """Lets other greenlets have their turn while it takes a run, until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.goes_on = GeventEvent(), GeventEvent()
+        self.has_gone_on = False
+
+    def _do_submit_job(self, job: Any, run_times: Any) -> None:
+        self.begun.set()
+        self.goes_on.wait(30)
+        self.has_gone_on = True
+        super()._do_submit_job(job, run_times)
+
+
+def test_a_shutdown_of_another_greenlet_waits_no_longer_for_an_executor_than_it_is_to() -> None:
+    executor = SlowToSubmit()
+    scheduler = GeventScheduler(executors={"default": executor})
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    scheduler.add_job(print)
+    assert executor.begun.wait(30)
+
+    scheduler.shutdown(0.1)
+
+    assert not executor.has_gone_on
+    executor.goes_on.set()
+    while not recorder.of(EVENT_SCHEDULER_SHUTDOWN):
+        gevent.sleep(0.001)
+    assert len(recorder.of(OUTCOMES)) == 1
 
 
 @pytest.mark.parametrize("wait", [False, 0.01])
