@@ -21,7 +21,7 @@ MODULES = sorted(
 # Parts of the package, lowest first. A part may import itself and what stands above it here;
 # the top level, which any import runs first, may import only the first line.
 LAYERS = [
-    {"_context", "_log", "_overriding", "_refs", "_settings", "_time", "events"},
+    {"_context", "_forks", "_log", "_overriding", "_refs", "_settings", "_time", "events"},
     {"util"},
     {"triggers", "serializers"},
     {"job"},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 from abc import abstractmethod
 
+from .._forks import after_fork_in_child
 from .._log import log_may_fail
 
 logger = logging.getLogger("apscheduler")
@@ -32,9 +32,7 @@ class HoldsRuns:
 
 
 _holders: set[HoldsRuns] = set()
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_holders.clear)  # the runs go on in the parent process
+after_fork_in_child(_holders.clear)  # the runs go on in the parent process
 
 
 @atexit.register

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .._forks import after_fork_in_child
 from .._log import log_may_fail
 
 if TYPE_CHECKING:
@@ -277,8 +278,7 @@ def _forget_pools_of_parent() -> None:
             _pools.discard(pool)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_forget_pools_of_parent)
+after_fork_in_child(_forget_pools_of_parent)
 
 
 @atexit.register

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from .._context import starting_worker
+from .._forks import after_fork_in_child
 from .._log import log_may_fail
 from ._messages import receive_message, send_message
 from ._threads import ThreadPool
@@ -391,8 +392,7 @@ def _leave_to_parent() -> None:
             pool.leave_to_parent()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_leave_to_parent)
+after_fork_in_child(_leave_to_parent)
 
 
 def finish_pools() -> None:

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .._forks import notice_fork
 from .._settings import suggest
 from ._claims import Claimable
 from ._threads import RefusableTask, ThreadPool, read_max_workers
@@ -280,6 +281,7 @@ def _prepare_for_exit(process_id: int) -> None:
 def _take_the_last_jobs() -> None:
     from ._workers import finish_pools
 
+    notice_fork()
     for executor in list(_process_executors):
         if executor._scheduler is not None:
             executor._scheduler._before_exit()

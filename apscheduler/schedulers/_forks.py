@@ -8,6 +8,8 @@ from threading import local
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from .._forks import after_fork_in_child
+
 if TYPE_CHECKING:
     from .base import BaseScheduler
 
@@ -45,9 +47,6 @@ def _go_on_in_child() -> None:
         scheduler._after_fork()
 
 
+after_fork_in_child(_go_on_in_child)
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(
-        before=_hold_still,
-        after_in_parent=_go_on_in_parent,
-        after_in_child=_go_on_in_child,
-    )
+    os.register_at_fork(before=_hold_still, after_in_parent=_go_on_in_parent)

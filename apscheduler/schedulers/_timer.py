@@ -12,6 +12,7 @@ from threading import Event, Thread, current_thread, get_ident, local
 from time import monotonic
 from typing import Any
 
+from .._forks import notice_fork
 from .._log import log_may_fail
 from ..executors._leftovers import HoldsRuns
 from ..executors._loop import CANCEL_SECONDS, CHECK_SECONDS, own_submission
@@ -62,6 +63,7 @@ _unfinished: set[_Pass] = set()
 
 @atexit.register
 def _finish_passes() -> None:
+    notice_fork()
     begin = monotonic()
     for each in list(_unfinished):
         if each.thread is not None:

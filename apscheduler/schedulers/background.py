@@ -7,6 +7,7 @@ from threading import Event, Thread, current_thread
 from typing import Any
 from weakref import WeakSet
 
+from .._forks import notice_fork
 from .._log import log_may_fail
 from .._refs import asbool
 from . import SchedulerAlreadyRunningError
@@ -141,6 +142,7 @@ _started: WeakSet[BackgroundScheduler] = WeakSet()
 # handler was registered before, and so comes later.
 @atexit.register
 def _shut_down_at_exit() -> None:
+    notice_fork()
     for scheduler in list(_started):
         try:
             if scheduler.running:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 from tzlocal import get_localzone
 
 from .._context import starting_worker
+from .._forks import notice_fork
 from .._log import is_logged, log_may_fail
 from .._refs import takes_keyword, undefined
 from .._settings import suggest
@@ -241,6 +242,7 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises SchedulerAlreadyRunningError: unless the scheduler is stopped, and done with it
         :raises RuntimeError: under uWSGI without threads
         """
+        notice_fork()
         self._check_uwsgi()
         self._enter_start()
         try:
@@ -375,6 +377,7 @@ class BaseScheduler(metaclass=ABCMeta):
     def _enter_shutdown(self, wait: bool | float) -> None:
         """Enter the stopped state: no pass will begin any more."""
         check_wait(wait)
+        notice_fork()
         with self._state_lock:
             if self.state == STATE_STOPPED:
                 raise SchedulerNotRunningError
@@ -560,6 +563,7 @@ class BaseScheduler(metaclass=ABCMeta):
 
     def _change_state(self, old: int, new: int) -> bool:
         """Change the state if it is the old one; tell whether it was."""
+        notice_fork()
         # The job store lock: when a pause begins, no pass is going on.
         with self._jobstores_lock, self._state_lock:
             if self.state == STATE_STOPPED:
@@ -574,6 +578,7 @@ class BaseScheduler(metaclass=ABCMeta):
     @property
     def running(self) -> bool:
         """Whether the scheduler has been started; True while it is paused, too."""
+        notice_fork()
         return self.state != STATE_STOPPED
 
     @abstractmethod
@@ -816,6 +821,7 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises LookupError: if there is no trigger by this name, or no function by this reference
         :raises SchedulerNotRunningError: while the scheduler shuts down
         """
+        notice_fork()
         settings = {
             "func": func,
             "args": args,
@@ -851,6 +857,7 @@ class BaseScheduler(metaclass=ABCMeta):
         :raises ConflictingIdError: if an id is taken, or given to two of them
         :raises: what else :meth:`add_job` raises; then no job was added
         """
+        notice_fork()
         entries = read_specs(
             specs, self._create_trigger, self._create_job, self._makes_equal_jobs()
         )

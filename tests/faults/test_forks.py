@@ -470,6 +470,56 @@ def test_a_connection_that_another_thread_was_closing_keeps_no_child_from_closin
     assert int(printed) >= 2
 
 
+UNTOLD = """
+import ctypes, logging, os, signal, sys
+from threading import Event
+from apscheduler.schedulers import SchedulerNotRunningError
+from apscheduler.schedulers.background import BackgroundScheduler
+
+logging.basicConfig(format="%(message).31s")
+ran = Event()
+scheduler = BackgroundScheduler()
+scheduler.start()
+scheduler.add_job(ran.set)
+assert ran.wait(20)
+ran.clear()
+child = ctypes.PyDLL(None).fork()  # without a word to Python
+if child == 0:
+    signal.alarm(20)
+    try:
+        exec(sys.argv[1])
+    except SchedulerNotRunningError as exc:
+        print(exc)
+    sys.exit()  # which waits for no thread of the parent
+
+_, status = os.waitpid(child, 0)
+print("status", status)
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("action", "printed"),
+    [
+        ("pass", ""),
+        ("print(scheduler.running)", "False\n"),
+        ("scheduler.shutdown()", "Scheduler is not running\n"),
+        ("scheduler.resume()", "Scheduler is not running\n"),
+        ("scheduler.start(); scheduler.add_job(ran.set); print(ran.wait(20))", "True\n"),
+        ("scheduler.add_job(ran.set); scheduler.start(); print(ran.wait(20))", "True\n"),
+        ("print(scheduler.add_jobs([{'func': ran.set}])[0].pending)", "True\n"),
+    ],
+    ids=["exit", "running", "shutdown", "resume", "start", "add_job", "add_jobs"],
+)
+def test_a_child_of_whose_fork_python_was_not_told_finds_out(
+    action: str, printed: str, tmp_path: Path
+) -> None:
+    """As in the workers of uWSGI, unless it has the option ``py-call-osafterfork``."""
+    result = run_program(UNTOLD, tmp_path, action)
+    assert result.stdout == f"{printed}status 0\n"
+    assert result.stderr == "This process was forked from on\n"
+
+
 def test_uwsgi_without_threads_is_refused_with_what_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

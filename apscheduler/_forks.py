@@ -1,0 +1,39 @@
+"""Let go, in each child process, of what only the parent has: threads, and files that it uses."""
+
+from __future__ import annotations
+
+import logging  # whose own locks are to be free in the child before anything here is logged
+import os
+from collections.abc import Callable
+
+_in_child: list[Callable[[], object]] = []
+_process = os.getpid()
+
+
+def after_fork_in_child(func: Callable[[], object]) -> None:
+    """Have a function called in each child process, in the order in which they come here."""
+    _in_child.append(func)
+
+
+def notice_fork() -> None:
+    """
+    Let go now if this is a child process of which Python was not told.
+
+    C code can fork without it, as uWSGI does unless ``py-call-osafterfork`` is set.
+    """
+    if os.getpid() != _process:
+        _let_go()
+
+
+def _let_go() -> None:
+    global _process
+    _process = os.getpid()
+    for func in _in_child:
+        try:
+            func()
+        except Exception:
+            logging.getLogger("apscheduler").exception("%r failed in a forked process", func)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_let_go)
