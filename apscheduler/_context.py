@@ -20,3 +20,8 @@ current_scheduler: ContextVar[BaseScheduler] = ContextVar("apscheduler.current_s
 # The worker that is being started, in a process that is forked for it, too: that is no child that
 # the program has made.
 starting_worker: ContextVar[object] = ContextVar("apscheduler.starting_worker", default=None)
+
+# Whether a worker of a process pool imports modules, to find the function of a job.
+importing_in_worker: ContextVar[bool] = ContextVar(
+    "apscheduler.importing_in_worker", default=False
+)

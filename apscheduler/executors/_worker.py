@@ -17,6 +17,7 @@ from multiprocessing.reduction import ForkingPickler
 from multiprocessing.spawn import import_main_path
 from typing import Any
 
+from .._context import importing_in_worker
 from ..events import EVENT_JOB_ERROR, JobExecutionEvent
 from ._messages import GO_ON, receive_message, send_message
 
@@ -88,7 +89,7 @@ class Preparation:
     def initialize(self) -> None:
         if self._parts is None:
             assert self.packed is not None
-            self._parts = unpack(self.packed)
+            self._parts = _import_and_unpack(self.packed)
             self.packed = None  # it may be large
         _, initializer, initargs = self._parts
         if initializer is not None:
@@ -168,7 +169,7 @@ def _initialize(
 
 def _make_runs(context: Context, packed: bytes, at_interrupt: Any) -> bytes:
     try:
-        run, *arguments = unpack(packed)
+        run, *arguments = _import_and_unpack(packed)
         events = _call_interruptible(partial(context.run, run, *arguments), at_interrupt)
         return pack(([_sendable(event) for event in events], None))
     except BaseException as exc:
@@ -189,6 +190,14 @@ def pack(thing: Any) -> bytes:
 
 def unpack(packed: bytes) -> Any:
     return pickle.loads(packed)
+
+
+def _import_and_unpack(packed: bytes) -> Any:
+    token = importing_in_worker.set(True)
+    try:
+        return unpack(packed)
+    finally:
+        importing_in_worker.reset(token)
 
 
 def _sendable(event: JobExecutionEvent) -> JobExecutionEvent:

@@ -179,7 +179,8 @@ class ProcessPoolExecutor(_OwnPoolExecutor):
 
     Function, arguments, results and errors of the jobs have to be picklable. Each process is
     started afresh ("spawn"), so the program's main module has to be importable without effect:
-    keep what starts the scheduler below ``if __name__ == "__main__":``.
+    keep what starts the scheduler below ``if __name__ == "__main__":``. A scheduler that another
+    module starts when it is imported refuses to start in these processes.
 
     If a process dies, the run that it was at is told as an error (``EVENT_JOB_ERROR``), and
     another process takes its place. A run that it had not begun is given to that one; if three in

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from tzlocal import get_localzone
 
-from .._context import starting_worker
+from .._context import importing_in_worker, starting_worker
 from .._forks import notice_fork
 from .._log import is_logged, log_may_fail
 from .._refs import takes_keyword, undefined
@@ -240,10 +240,12 @@ class BaseScheduler(metaclass=ABCMeta):
 
         :param paused: whether to start no jobs until :meth:`resume` is called
         :raises SchedulerAlreadyRunningError: unless the scheduler is stopped, and done with it
-        :raises RuntimeError: under uWSGI without threads
+        :raises RuntimeError: under uWSGI without threads, or while a worker of a process pool
+            imports the module that calls this
         """
         notice_fork()
         self._check_uwsgi()
+        _check_is_no_import_of_worker()
         self._enter_start()
         try:
             self._start_executors()
@@ -1522,6 +1524,16 @@ class BaseScheduler(metaclass=ABCMeta):
 
 
 # What _is_heard() compares with: a test suite may replace the method of the class, too.
+def _check_is_no_import_of_worker() -> None:
+    """Refuse to start one more scheduler in each worker process, with workers of its own."""
+    if importing_in_worker.get():
+        raise RuntimeError(
+            "A worker process of a ProcessPoolExecutor imports this module to find the function "
+            "of a job: that must not start a scheduler. Call start() in a function that only the "
+            "program calls, or keep the functions of jobs in a module of their own."
+        )
+
+
 _dispatch_event = BaseScheduler._dispatch_event
 
 # What _makes_equal_jobs() compares with.

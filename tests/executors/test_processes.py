@@ -1372,3 +1372,35 @@ def test_ctrl_c_at_the_exit_keeps_no_pool_from_being_finished(press_ctrl_c: Any)
     assert all(is_refusing(executor._pool) for executor in executors)
     for thread in pressing:
         thread.join()
+
+
+STARTED_BY_IMPORT = """
+from apscheduler.executors.pool import ProcessPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+scheduler = BackgroundScheduler(executors={"default": ProcessPoolExecutor(1)})
+scheduler.start()
+
+def job():
+    return "ran"
+"""
+
+IMPORTING_PROGRAM = """
+from tests.recorder import Recorder
+
+if __name__ == "__main__":
+    import app
+    recorder = Recorder(app.scheduler)
+    app.scheduler.add_job(app.job)
+    [event] = recorder.wait_for()
+    print(repr(event.exception))
+    app.scheduler.shutdown()
+"""
+
+
+def test_a_module_whose_import_starts_a_scheduler_starts_none_in_the_workers(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "app.py").write_text(STARTED_BY_IMPORT)
+    result = run_program(IMPORTING_PROGRAM, tmp_path)
+    assert "RuntimeError('A worker process of a ProcessPoolExecutor imports" in result.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -14,6 +15,7 @@ import time_machine
 from apscheduler.events import EVENT_JOB_EXECUTED
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.testing import ManualScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -74,6 +76,26 @@ def test_the_loop_never_waits_for_more_than_a_minute(
     assert len(scheduler.world.waits) >= 10
     assert max(wait for wait in scheduler.world.waits if wait is not None) == 60
     assert None not in scheduler.world.waits
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_nor_does_the_timer_of_an_event_loop(schedule: str) -> None:
+    class Watched(AsyncIOScheduler):
+        def _call_later(self, seconds: float, func: Callable[[], object]) -> asyncio.TimerHandle:
+            waits.append(seconds)
+            return super()._call_later(seconds, func)
+
+    async def live() -> None:
+        options = SCHEDULES[schedule]
+        async with Watched() as scheduler:
+            if options is not None:
+                scheduler.add_job(print, **options)
+            await asyncio.sleep(0)
+
+    waits: list[float] = []
+    asyncio.run(live())
+    assert waits
+    assert max(waits) <= 60
 
 
 def test_a_job_that_came_due_while_the_computer_slept_runs_within_a_minute(

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import apscheduler
 from apscheduler.events import (
     EVENT_JOB_ADDED,
+    EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MISSED,
     EVENT_JOB_MODIFIED,
@@ -422,6 +423,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @invariant()
     def events_match_runs(self) -> None:
         events = [event for recorder in self.recorders for event in recorder.events]
+        assert not [event for event in events if event.code == EVENT_JOB_ERROR]
         for code, runs in self.expected.items():
             assert (
                 Counter(
@@ -620,7 +622,7 @@ class FaultyStoreMachine(SchedulerMachine):
 
 
 # The same examples each time; raise their number to look for more.
-LIMITS = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)
+LIMITS = settings(max_examples=500, stateful_step_count=40, deadline=None, derandomize=True)
 
 
 TestScheduler = SchedulerMachine.TestCase
