@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import logging  # whose own locks are to be free in the child before anything here is logged
+import logging  # first: its locks are to be free in the child before anything here is logged
 import os
 from collections.abc import Callable
+
+from ._log import log_may_fail
 
 _in_child: list[Callable[[], object]] = []
 _process = os.getpid()
@@ -32,7 +34,8 @@ def _let_go() -> None:
         try:
             func()
         except Exception:
-            logging.getLogger("apscheduler").exception("%r failed in a forked process", func)
+            with log_may_fail:
+                logging.getLogger("apscheduler").exception("%r failed in a child process", func)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
