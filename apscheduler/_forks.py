@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging  # first: its locks are to be free in the child before anything here is logged
 import os
 from collections.abc import Callable
+from threading import RLock
 
 from ._log import log_may_fail
 
 _in_child: list[Callable[[], object]] = []
-_process = os.getpid()
+# The process that has let go of all, or has begun to; another thread of it waits until it has.
+_process = _begun_in = os.getpid()
+_guard = RLock()
 
 
 def after_fork_in_child(func: Callable[[], object]) -> None:
@@ -24,19 +27,28 @@ def notice_fork() -> None:
     C code can fork without it, as uWSGI does unless ``py-call-osafterfork`` is set.
     """
     if os.getpid() != _process:
-        _let_go()
+        with _guard:
+            if os.getpid() != _begun_in:
+                _let_go()
+
+
+def _after_fork() -> None:
+    global _guard
+    _guard = RLock()
+    _let_go()
 
 
 def _let_go() -> None:
-    global _process
-    _process = os.getpid()
+    global _process, _begun_in
+    _begun_in = os.getpid()
     for func in _in_child:
         try:
             func()
         except Exception:
             with log_may_fail:
                 logging.getLogger("apscheduler").exception("%r failed in a child process", func)
+    _process = _begun_in
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_after_fork)

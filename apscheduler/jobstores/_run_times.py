@@ -83,10 +83,10 @@ class RunTimes:
 
     def _take(self) -> tuple[Heaps | None, object]:
         """Return the heaps, None if they are stale, and the mark to give them back with."""
-        heaps = self._heaps
-        is_stale = heaps.signature is not self._last_mark
-        mark = self._last_mark = object()
-        return None if is_stale else heaps, mark
+        mark = object()
+        before, self._last_mark = self._last_mark, mark
+        heaps = self._heaps  # last: what strikes before has them bear another signature
+        return heaps if heaps.signature is before else None, mark
 
     def _give_back(self, heaps: Heaps | None, mark: object) -> bool:
         """Sign the heaps; return whether nothing was changed since they were taken."""

@@ -46,8 +46,9 @@ class MemoryJobStore(BaseJobStore):
         return _run_time(first) if first else None
 
     def get_all_jobs(self) -> list[Job]:
-        waiting = [entry for entry in self._entries.values() if entry[0] is not None]
-        paused = [entry for entry in self._entries.values() if entry[0] is None]
+        entries = list(self._entries.values())  # a signal handler may change them
+        waiting = [entry for entry in entries if entry[0] is not None]
+        paused = [entry for entry in entries if entry[0] is None]
         waiting.sort(key=itemgetter(0, 1))
         return [entry[2] for entry in waiting + paused]
 

@@ -46,7 +46,7 @@ class Flag(Event):
         seconds = inf if timeout is None else max(timeout, 0.0)
         end = monotonic() + seconds
         while not self._cleared.acquire(timeout=min(seconds, at_most)):
-            seconds = end - monotonic()
+            seconds = min(seconds - at_most, end - monotonic())  # a clock of tests may stand still
             if seconds <= 0:
                 return False
 

@@ -57,6 +57,7 @@ class BoundedStop:
         self._is_closing = False
         self._is_closed = False
         self._is_left_behind = False
+        self._has_left = False
 
     def run(self) -> None:
         try:
@@ -117,7 +118,7 @@ class BoundedStop:
             with self._guard:
                 self._is_closed = True
             if self._is_left_behind:
-                self._scheduler._leave_shutdown()
+                self._leave_once()
 
     def _leave(self) -> None:
         with self._guard:
@@ -125,7 +126,7 @@ class BoundedStop:
             self._is_left_behind = not is_closed
 
         if is_closed:
-            self._scheduler._leave_shutdown()
+            self._leave_once()
         else:
             with log_may_fail:
                 self._scheduler._logger.error(
@@ -133,3 +134,11 @@ class BoundedStop:
                     "does not answer: job stores are closed when it does, and the scheduler "
                     "cannot be started again before"
                 )
+
+    def _leave_once(self) -> None:
+        with self._guard:
+            if self._has_left:
+                return
+            self._has_left = True
+
+        self._scheduler._leave_shutdown()

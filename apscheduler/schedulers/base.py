@@ -437,9 +437,9 @@ class BaseScheduler(metaclass=ABCMeta):
                 self._handover.drop(backlog)
         finally:
             self._shutting_down = False
-        with log_may_fail:
-            self._logger.info("Scheduler has been shut down")
-        self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
+            with log_may_fail:
+                self._logger.info("Scheduler has been shut down")
+            self._dispatch_event(SchedulerEvent(EVENT_SCHEDULER_SHUTDOWN))
 
     def _before_exit(self) -> None:
         """Move no more jobs on: the interpreter exits, and executors are about to refuse them."""
@@ -522,9 +522,15 @@ class BaseScheduler(metaclass=ABCMeta):
         if deadline is None:
             self._hand_over_ready_runs()
         else:
-            beside = self._start_beside(self._hand_over_ready_runs)
+            beside = self._start_beside(self._hand_over_what_is_left)
             if beside is not None:
                 beside.join(max(deadline - monotonic(), 0.0))
+
+    def _hand_over_what_is_left(self) -> None:
+        backlog = self._backlog
+        self._hand_over_ready_runs()
+        if self._backlog is not backlog:  # the shutdown has not waited for this
+            self._handover.drop(backlog)
 
     def _stop_jobstores(self) -> None:
         with self._jobstores_lock:
@@ -1523,7 +1529,6 @@ class BaseScheduler(metaclass=ABCMeta):
         return self._stores_are_open or self.state != STATE_STOPPED
 
 
-# What _is_heard() compares with: a test suite may replace the method of the class, too.
 def _check_is_no_import_of_worker() -> None:
     """Refuse to start one more scheduler in each worker process, with workers of its own."""
     if importing_in_worker.get():
@@ -1534,6 +1539,7 @@ def _check_is_no_import_of_worker() -> None:
         )
 
 
+# What _is_heard() compares with: a test suite may replace the method of the class, too.
 _dispatch_event = BaseScheduler._dispatch_event
 
 # What _makes_equal_jobs() compares with.

@@ -146,31 +146,45 @@ def test_it_answers_as_a_sorted_list_would(steps: list[tuple[str, int | None]], 
 
 
 class Strike:
-    """Does something at one line of those that a store comes to, as a signal handler may."""
+    """
+    Does something at one place of those that a store comes to, as a signal handler may.
+
+    Where it is decided whether heaps are stale, each instruction is a place, elsewhere each line,
+    to which a step comes for the first time.
+    """
 
     FILES = tuple(module.__file__ or "" for module in (memory, _heaps, _run_times))
 
     def __init__(self, at: int, action: Callable[[], object]) -> None:
-        self.lines_left = at
+        self.places_left = at
         self.action = action
+        self.seen: set[tuple[object, int]] = set()  # by the current step
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         # Jobs whose times and ids are the same are compared.
         if frame.f_code.co_filename not in self.FILES and frame.f_code is not Job.__eq__.__code__:
             return None
-        if event == "line":
-            self.lines_left -= 1
-            if self.lines_left == -1:
+        frame.f_trace_opcodes = frame.f_code.co_name in ("_take", "_give_back")
+        place = (frame.f_code, frame.f_lasti)
+        if event == ("opcode" if frame.f_trace_opcodes else "line") and place not in self.seen:
+            self.seen.add(place)
+            self.places_left -= 1
+            if self.places_left == -1:
                 self.action()
         return self
 
 
 def put_and_take_out(store: MemoryJobStore) -> Iterator[object]:
     """Let heaps begin, become mostly outdated, and end; few jobs and many at once."""
+    store.add_jobs([make_job(str(number), 60 * number) for number in range(8)])
+    for minute in range(8):
+        store.update_jobs([make_job(str(number), 60 * minute + 7) for number in range(8)])
+        store.get_next_run_time()
+    yield "struck from here on"
     yield store.add_job(make_job("first", 30))
-    yield store.add_jobs([make_job(str(number), 60 * number) for number in range(8)])
+    yield store.add_jobs([make_job(str(number), 60 * number) for number in range(8, 16)])
     yield store.remove_job("first")
-    for minute in range(10):
+    for minute in range(8, 10):
         moved = [make_job(str(number), 60 * minute + 7) for number in range(8)]
         yield store.update_jobs(moved)
         yield store.get_next_run_time()
@@ -180,6 +194,7 @@ def put_and_take_out(store: MemoryJobStore) -> Iterator[object]:
         yield store.remove_job(str(number))
         yield store.get_next_run_time()
     yield store.get_due_jobs(MARCH_1)
+    yield store.get_all_jobs()
     yield store.get_next_run_time_after(MARCH_1 + timedelta(seconds=600))
     yield store.remove_all_jobs()
     yield store.add_job(make_job("last", 30))
@@ -205,9 +220,12 @@ def strike_at_each_line(action: Callable[[MemoryJobStore], object]) -> Iterator[
         store = MemoryJobStore()
         steps = put_and_take_out(store)
         before = sys.gettrace()
-        sys.settrace(Strike(at, strike))
+        next(steps)
+        trace = Strike(at, strike)
+        sys.settrace(trace)
         try:
             while not struck:
+                trace.seen.clear()
                 next(steps)
         except StopIteration:
             return
@@ -244,12 +262,18 @@ def look_and_add(store: MemoryJobStore) -> None:
     store.add_job(make_job("of the handler", 45))
 
 
+def begin_anew(store: MemoryJobStore) -> None:
+    store.remove_all_jobs()
+    store.add_job(make_job("of the handler", 45))
+    store.get_next_run_time()
+
+
 def remove_all_but_one(store: MemoryJobStore) -> None:
     for job in store.get_all_jobs()[1:]:
         store.remove_job(job.id)
 
 
-@pytest.mark.parametrize("handle", [add_and_move, look_and_add, remove_all_but_one])
+@pytest.mark.parametrize("handle", [add_and_move, look_and_add, begin_anew, remove_all_but_one])
 def test_a_signal_handler_that_changes_jobs_hides_none_wherever_it_strikes(
     handle: Callable[[MemoryJobStore], object],
 ) -> None:

@@ -7,6 +7,9 @@ import sys
 import threading
 from typing import Any
 
+import pytest
+
+from apscheduler.schedulers import _flag
 from apscheduler.schedulers._flag import Flag
 from tests.recorder import PATIENCE
 
@@ -61,6 +64,13 @@ def test_a_signal_handler_may_set_it_wherever_it_strikes() -> None:
         signal.signal(signal.SIGTERM, before)
 
     assert lines > 5
+
+
+def test_a_wait_ends_though_the_program_makes_the_clock_stand_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_flag, "monotonic", lambda: 0.0)
+    assert not Flag().wait(0.01)
 
 
 def test_it_is_an_event() -> None:
