@@ -201,16 +201,19 @@ class Server(ABC):
                 self.kill()
                 raise
             except Exception as exc:
-                if self._process.poll() is not None:
-                    words = f"{self.name} ended with code {self._process.returncode}"
-                    raise self._start_error(words) from exc
-
+                self.check_that_it_runs(exc)
                 if time.monotonic() > deadline:
                     self.kill()
                     words = f"{self.name} did not answer within {START_TIMEOUT} s"
                     raise self._start_error(words) from exc
 
             time.sleep(0.02)
+
+    def check_that_it_runs(self, cause: Exception | None = None) -> None:
+        """Raise an error with the end of the server's log if it was started and has ended."""
+        if self._process is not None and self._process.poll() is not None:
+            words = f"{self.name} ended with code {self._process.returncode}"
+            raise self._start_error(words) from cause
 
     def _start_error(self, words: str) -> RuntimeError:
         assert self._directory is not None
