@@ -18,6 +18,7 @@ from multiprocessing.spawn import import_main_path
 from typing import Any
 
 from .._context import importing_in_worker
+from .._forks import after_fork_in_child
 from ..events import EVENT_JOB_ERROR, JobExecutionEvent
 from ._messages import GO_ON, receive_message, send_message
 
@@ -111,10 +112,9 @@ def serve(preparation: Preparation, connection: Connection) -> None:
     """
     at_interrupt = _reset_signals()
     context = Context()  # a process that is forked inside a job has inherited that of the job
-    if hasattr(os, "register_at_fork"):
-        # A child that a job leaves behind would hide the end of this process for a while, and give
-        # answers, too, if it came back here.
-        os.register_at_fork(after_in_child=connection.close)
+    # A child that a job leaves behind would hide the end of this process for a while, and give
+    # answers, too, if it came back here.
+    after_fork_in_child(connection.close)
     with suppress(EOFError, OSError):  # the scheduler's process has ended
         preparation.receive(connection)
         error, at_interrupt = _initialize(context, preparation, at_interrupt)
