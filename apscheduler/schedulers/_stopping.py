@@ -57,7 +57,7 @@ class BoundedStop:
         self._is_closing = False
         self._is_closed = False
         self._is_left_behind = False
-        self._has_left = False
+        self._left_by: Any = None
 
     def run(self) -> None:
         try:
@@ -136,9 +136,11 @@ class BoundedStop:
                 )
 
     def _leave_once(self) -> None:
+        """Leave unless another thread does; this one may come again, if Ctrl+C struck it."""
+        me = self._scheduler._get_ident()
         with self._guard:
-            if self._has_left:
+            if self._left_by not in (None, me):
                 return
-            self._has_left = True
+            self._left_by = me
 
         self._scheduler._leave_shutdown()

@@ -529,7 +529,8 @@ class BaseScheduler(metaclass=ABCMeta):
     def _hand_over_what_is_left(self) -> None:
         backlog = self._backlog
         self._hand_over_ready_runs()
-        if self._backlog is not backlog:  # the shutdown has not waited for this
+        # The shutdown may not have waited for this. Who runs jobs inline makes or drops the rest.
+        if self._backlog is not backlog and not self._handover.runs_inline():
             self._handover.drop(backlog)
 
     def _stop_jobstores(self) -> None:

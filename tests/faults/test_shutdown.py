@@ -30,6 +30,7 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.executors.pool import AbandonedError, ProcessPoolExecutor, ThreadPoolExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers import SchedulerAlreadyRunningError, SchedulerNotRunningError
+from apscheduler.schedulers._backlog import Backlog
 from apscheduler.schedulers._stopping import STORE_SECONDS
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
@@ -674,6 +675,32 @@ def test_ctrl_c_as_a_shutdown_starts_a_thread_leaves_nothing_running(
     scheduler.start()
     scheduler.add_job(nothing)
     recorder.wait_for(EVENT_JOB_EXECUTED)
+    scheduler.shutdown()
+    assert len(recorder.of(EVENT_SCHEDULER_SHUTDOWN)) == 2
+
+
+@pytest.mark.parametrize("wait", [False, 0.2])
+def test_ctrl_c_in_the_last_steps_of_a_shutdown_is_no_obstacle_to_another_start(
+    wait: bool | float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Backlog] = []
+
+    def interrupted() -> Backlog:
+        made.append(Backlog())
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        return made[-1]
+
+    scheduler = BackgroundScheduler()
+    recorder = Recorder(scheduler)
+    scheduler.start()
+    with monkeypatch.context() as patch:
+        patch.setattr("apscheduler.schedulers.base.Backlog", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.shutdown(wait)
+
+    recorder.wait_for(EVENT_SCHEDULER_SHUTDOWN)
+    scheduler.start()
     scheduler.shutdown()
     assert len(recorder.of(EVENT_SCHEDULER_SHUTDOWN)) == 2
 
